@@ -1,0 +1,122 @@
+//! Situation 10xx, follower: somebody else has the lock, or nobody can say who; this member's server is a standby.
+
+use super::case::{Case, Decision};
+use super::{Action, Divergence, Reason, Rule};
+use crate::model::{PostmasterStatus, Role, StopMode, Task};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        number: 1010,
+        situation: "follower",
+        sentence: "A running standby that left the leader's history is stopped, so that it can be rewound or made anew.",
+        apply: stop_diverged,
+    },
+    Rule {
+        number: 1015,
+        situation: "follower",
+        sentence: "A running standby that does not stream although the leader is on a newer timeline has its history compared.",
+        apply: compare,
+    },
+    Rule {
+        number: 1020,
+        situation: "follower",
+        sentence: "A standby that streams from the wrong server, or nobody knows from where, is told whom to follow.",
+        apply: follow,
+    },
+    Rule {
+        number: 1030,
+        situation: "follower",
+        sentence: "Slots on a standby are those of the members that stream from it.",
+        apply: slots,
+    },
+    Rule {
+        number: 1080,
+        situation: "follower",
+        sentence: "A server that is still starting is waited for.",
+        apply: starting,
+    },
+    Rule { number: 1090, situation: "follower", sentence: "Otherwise the standby goes on.", apply: go_on },
+];
+
+fn follows(case: &Case<'_>) -> bool {
+    case.task_is_idle() && !case.holds_lease() && case.view.server.is_standby()
+}
+
+fn can_be_mended(case: &Case<'_>) -> bool {
+    let settings = &case.view.settings;
+    let rewindable = case.view.server.control.value().is_some_and(|control| control.can_rewind);
+    (settings.use_pg_rewind && rewindable) || settings.remove_data_directory_on_diverged_timelines
+}
+
+fn stop_diverged(case: &mut Case<'_>) -> Decision {
+    if !follows(case) || case.paused() || case.memory.divergence != Divergence::Diverged || !can_be_mended(case) {
+        return None;
+    }
+    let leader = case.other_leader()?.to_owned();
+    let stop = Task::Stop { mode: StopMode::Fast, checkpoint_first: false };
+    Some((Action::Begin(stop), Reason::Diverged { leader }))
+}
+
+fn compare(case: &mut Case<'_>) -> Decision {
+    if !follows(case) || case.paused() || case.memory.divergence == Divergence::Diverged || !can_be_mended(case) {
+        return None;
+    }
+    let leader = case.fresh_cluster()?.leader_member().filter(|leader| leader.name != case.me())?;
+    let monitoring = case.view.server.monitoring.value()?;
+    if monitoring.streaming_from.is_some() || leader.role != Some(Role::Primary) {
+        return None;
+    }
+    let control = case.view.server.control.value()?;
+    let newer = leader.timeline.is_some_and(|timeline| timeline > control.checkpoint_timeline);
+    if !newer && case.memory.divergence != Divergence::MustCheck {
+        return None;
+    }
+    let reason = Reason::HistoriesToCompare { leader: leader.name.clone() };
+    let checked = case.memory.divergence == Divergence::None;
+    let source = case.leader_source()?;
+    if checked { None } else { case.begin(Task::CompareHistories(source), reason) }
+}
+
+fn follow(case: &mut Case<'_>) -> Decision {
+    if !follows(case) || case.paused() {
+        return None;
+    }
+    case.fresh_cluster()?.leader.as_ref()?;
+    let source = case.source();
+    if source.is_none() && !case.view.settings.tags.nostream() {
+        return None;
+    }
+    if case.memory.followed.as_ref() == Some(&source) {
+        return None;
+    }
+    let name = source.as_ref().map(|source| source.name.clone());
+    case.begin(Task::Follow(source), Reason::FollowingChanged { source: name })
+}
+
+fn slots(case: &mut Case<'_>) -> Decision {
+    if !follows(case) || case.paused() || case.other_leader().is_none() {
+        return None;
+    }
+    super::leader::slots(case)
+}
+
+fn starting(case: &mut Case<'_>) -> Decision {
+    let starting = case.server_runs() && case.view.server.status != Some(PostmasterStatus::Standby);
+    if !starting || case.server_is_up() {
+        return None;
+    }
+    case.wait(Reason::ServerStarting)
+}
+
+fn go_on(case: &mut Case<'_>) -> Decision {
+    if !follows(case) {
+        return None;
+    }
+    match case.other_leader() {
+        Some(leader) if case.view.store.failing_since.is_none() => {
+            let leader = leader.to_owned();
+            case.wait(Reason::Following { leader })
+        }
+        _ => case.wait(Reason::FollowingWithoutLeader),
+    }
+}

@@ -1,0 +1,271 @@
+//! Situation 8xx, leader: this member has the lock and its server is up.
+
+use super::case::{Case, Decision};
+use super::election::switch_targets;
+use super::{Action, Handover, Reason, Rule, fast_stop_budget};
+use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        number: 810,
+        situation: "leader",
+        sentence: "In maintenance, a lock whose server is not a primary is given back.",
+        apply: release_in_pause,
+    },
+    Rule {
+        number: 815,
+        situation: "leader",
+        sentence: "A lock that is no longer wanted is given back.",
+        apply: release_unwanted,
+    },
+    Rule {
+        number: 820,
+        situation: "leader",
+        sentence: "A standby with the lock, but without the guard that is required, gives the lock back.",
+        apply: release_unguarded,
+    },
+    Rule { number: 825, situation: "leader", sentence: "A standby with the lock is promoted.", apply: promote },
+    Rule {
+        number: 830,
+        situation: "leader",
+        sentence: "A request to hand over that is not for this leader, or can not be carried out, is cleared.",
+        apply: clear_request,
+    },
+    Rule {
+        number: 835,
+        situation: "leader",
+        sentence: "Before the server is stopped for a hand-over, a member that can take over must have answered.",
+        apply: ask_for_candidates,
+    },
+    Rule {
+        number: 840,
+        situation: "leader",
+        sentence: "A hand-over that can work stops the server, which sends everything to its standbys first.",
+        apply: stop_for_handover,
+    },
+    Rule {
+        number: 850,
+        situation: "leader",
+        sentence: "Lost keys are written again: the identifier, the configuration.",
+        apply: restore_keys,
+    },
+    Rule {
+        number: 855,
+        situation: "leader",
+        sentence: "A new primary's timelines go to the history key.",
+        apply: write_history,
+    },
+    Rule {
+        number: 860,
+        situation: "leader",
+        sentence: "A new primary writes a checkpoint, so that others can be rewound to it.",
+        apply: first_checkpoint,
+    },
+    Rule {
+        number: 870,
+        situation: "leader",
+        sentence: "Members that stream from here have their slots, and slots of members that do not are dropped.",
+        apply: sync_slots,
+    },
+    Rule { number: 890, situation: "leader", sentence: "Otherwise the leader goes on.", apply: go_on },
+];
+
+fn leads(case: &Case<'_>) -> bool {
+    case.holds_lease() && case.task_is_idle() && case.server_is_up()
+}
+
+fn release_in_pause(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.paused() || case.view.server.is_primary() {
+        return None;
+    }
+    let request = case.cluster()?.failover.as_ref();
+    if request.is_some_and(|request| request.candidate.as_deref() == Some(case.me())) {
+        return None;
+    }
+    case.call(StoreCall::Release { optime: None }, Reason::PausedAndNotPrimary)
+}
+
+fn release_unwanted(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.memory.release_wanted {
+        return None;
+    }
+    if case.view.server.is_primary() {
+        case.memory.release_wanted = false;
+        return None;
+    }
+    case.call(StoreCall::Release { optime: None }, Reason::StartFailed)
+}
+
+fn release_unguarded(case: &mut Case<'_>) -> Decision {
+    let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
+    if !leads(case) || case.paused() || case.view.server.is_primary() || !unguarded {
+        return None;
+    }
+    case.call(StoreCall::Release { optime: None }, Reason::GuardMissing)
+}
+
+fn promote(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || case.view.server.is_primary() || case.paused() || case.view.requests.shutdown {
+        return None;
+    }
+    // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
+    let lease = case.view.lease?;
+    let confirmed = case.view.store.failing_since.is_none()
+        && case.view.now < lease.deadline - fast_stop_budget(case.view.settings.ttl);
+    if !confirmed {
+        return None;
+    }
+    case.begin(Task::Promote, Reason::LockAcquired)
+}
+
+fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {
+    case.cluster()?.failover.as_ref().filter(|request| !request.is_empty())
+}
+
+/// A request that this leader should carry out now.
+fn due_request(case: &Case<'_>) -> Option<FailoverRequest> {
+    let request = open_request(case)?;
+    let for_me = request.leader.as_deref().is_none_or(|leader| leader == case.me());
+    let elsewhere = request.candidate.as_deref() != Some(case.me());
+    let due = request.scheduled_at.is_none_or(|at| case.view.wall >= at);
+    let named = !case.paused() || request.candidate.is_some();
+    (for_me && elsewhere && due && named && !case.memory.request_refused).then(|| request.clone())
+}
+
+fn clear_request(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() {
+        return None;
+    }
+    let request = case.fresh_cluster()?.failover.clone().filter(|request| !request.is_empty())?;
+    let waiting = request.scheduled_at.is_some_and(|at| case.view.wall < at);
+    if due_request(case).is_some() || (waiting && request.leader.as_deref() == Some(case.me())) {
+        return None;
+    }
+    let reason = if case.memory.request_refused { Reason::NobodyToHandOverTo } else { Reason::RequestNotForUs };
+    case.call(StoreCall::ClearFailover { version: request.version }, reason)
+}
+
+fn ask_for_candidates(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() {
+        return None;
+    }
+    let request = due_request(case)?;
+    let begun_at = match &case.memory.handover {
+        Some(handover) if handover.request.as_ref() == Some(&request) => handover.begun_at,
+        _ => {
+            case.memory.handover = Some(Handover::begin(case.view.now, Some(request.clone())));
+            case.view.now
+        }
+    };
+    if case.view.probes.as_ref().is_some_and(|round| round.begun_at >= begun_at) {
+        return None;
+    }
+    if case.view.errands.contains(&ErrandKind::Probe) {
+        return case.wait(Reason::AskingForCandidates);
+    }
+    let members = match &request.candidate {
+        Some(candidate) => vec![candidate.clone()],
+        None => case.other_candidates(),
+    };
+    case.run(Errand::Probe { members, former_leader: None }, Reason::AskingForCandidates)
+}
+
+fn stop_for_handover(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() {
+        return None;
+    }
+    let request = due_request(case)?;
+    let begun_at = case.memory.handover.as_ref()?.begun_at;
+    let round = case.view.probes.as_ref().filter(|round| round.begun_at >= begun_at)?;
+    let cluster = case.cluster()?;
+    let only = request.candidate.as_deref();
+    let targets = switch_targets(cluster, &case.view.settings, round, only, None, true);
+    if targets.is_empty() {
+        case.memory.request_refused = true;
+        case.memory.handover = None;
+        return clear_request(case);
+    }
+    if let Some(handover) = &mut case.memory.handover {
+        handover.stopping = true;
+    }
+    let reason = Reason::HandingOver { to: request.candidate, targets };
+    Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first: true }), reason))
+}
+
+fn restore_keys(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() {
+        return None;
+    }
+    let cluster = case.fresh_cluster()?;
+    let system_id = &case.view.server.control.value()?.system_id;
+    if cluster.initialize.as_ref().is_none_or(|text| text.len() < 10) {
+        return case.call(StoreCall::SetInitialize { system_id: system_id.clone() }, Reason::KeyLost);
+    }
+    if cluster.config.is_none() && case.view.store.has_configuration {
+        return case.call(StoreCall::RestoreConfig, Reason::KeyLost);
+    }
+    None
+}
+
+fn write_history(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() {
+        return None;
+    }
+    let timeline = case.view.server.monitoring.value().filter(|monitoring| monitoring.is_primary)?.timeline?;
+    if case.memory.history_written == Some(timeline) {
+        return None;
+    }
+    let cluster = case.fresh_cluster()?;
+    let up_to_date = cluster.history.known && cluster.timeline() == timeline;
+    if timeline.0 == 1 || up_to_date {
+        case.memory.history_written = Some(timeline);
+        return None;
+    }
+    let local = case.view.store.local_history.as_ref();
+    let local = local.filter(|rows| rows.last().is_some_and(|row| row.timeline.0 + 1 == timeline.0));
+    match local {
+        Some(rows) => {
+            let mut rows = rows.clone();
+            for row in &mut rows {
+                let before = cluster.history.rows.iter().find(|old| {
+                    old.timeline == row.timeline && old.switch_lsn == row.switch_lsn && old.timestamp.is_some()
+                });
+                if let Some(before) = before {
+                    *row = before.clone();
+                }
+            }
+            if let Some(kept) = case.view.settings.max_timelines_history {
+                rows.drain(..rows.len().saturating_sub(kept));
+            }
+            case.call(StoreCall::WriteHistory { rows }, Reason::TimelinesToTell)
+        }
+        None => case.run(Errand::ReadHistory, Reason::TimelinesToTell),
+    }
+}
+
+fn first_checkpoint(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() || !case.memory.checkpoint_pending {
+        return None;
+    }
+    case.run(Errand::CheckpointAfterPromote, Reason::FirstCheckpointDue)
+}
+
+fn sync_slots(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() || case.paused() {
+        return None;
+    }
+    slots(case)
+}
+
+/// Brings the server's slots in order, where they are not.
+pub(super) fn slots(case: &mut Case<'_>) -> Decision {
+    let errand = super::slots::plan(case)?;
+    case.run(errand, Reason::SlotsDiffer)
+}
+
+fn go_on(case: &mut Case<'_>) -> Decision {
+    if !leads(case) {
+        return None;
+    }
+    case.wait(Reason::Leading)
+}

@@ -1,0 +1,229 @@
+//! Situation 9xx, leaderless: nobody has the lock, the store answers, and this member's server is up.
+
+use super::case::{Case, Decision};
+use super::election::{Entrant, Standing, stand};
+use super::{Action, Race, Reason, Rule};
+use crate::model::{Errand, ErrandKind, FenceMode, Moment, StoreCall, Task, Timeline};
+use std::time::Duration;
+
+/// Between two rounds of questions in one race; a change of the lock ends the wait at once.
+const NEXT_ROUND: Duration = Duration::from_millis(700);
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        number: 910,
+        situation: "leaderless",
+        sentence: "A primary takes the free lock, unless its timeline is older than the cluster's.",
+        apply: primary,
+    },
+    Rule {
+        number: 915,
+        situation: "leaderless",
+        sentence: "In maintenance no standby takes the lock, unless an operator named it.",
+        apply: paused,
+    },
+    Rule {
+        number: 920,
+        situation: "leaderless",
+        sentence: "A member that must not lead does not race.",
+        apply: not_allowed,
+    },
+    Rule {
+        number: 930,
+        situation: "leaderless",
+        sentence: "The member that an operator named takes the lock.",
+        apply: named,
+    },
+    Rule {
+        number: 935,
+        situation: "leaderless",
+        sentence: "While the member that an operator named can take the lock, the others stand back.",
+        apply: other_named,
+    },
+    Rule {
+        number: 940,
+        situation: "leaderless",
+        sentence: "Before positions are compared, the server lets go of the lost leader, so that its own stands still.",
+        apply: stop_receiving,
+    },
+    Rule { number: 950, situation: "leaderless", sentence: "Members are asked where they stand.", apply: ask },
+    Rule {
+        number: 960,
+        situation: "leaderless",
+        sentence: "Whoever goes first takes the lock; the others wait for it to be taken, then ask again.",
+        apply: compare,
+    },
+];
+
+fn leaderless(case: &Case<'_>) -> bool {
+    case.task_is_idle()
+        && !case.holds_lease()
+        && case.server_is_up()
+        && case.view.settings.standby_cluster.is_none()
+        && case.fresh_cluster().is_some_and(|cluster| cluster.leader.is_none())
+}
+
+fn acquire(case: &Case<'_>, reason: Reason) -> Decision {
+    case.call(StoreCall::Acquire, reason.clone()).or_else(|| case.wait(reason))
+}
+
+fn primary(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) || !case.view.server.is_primary() {
+        return None;
+    }
+    let known = case.cluster()?.timeline();
+    let mine = case.view.server.monitoring.value().and_then(|monitoring| monitoring.timeline);
+    if mine.is_some_and(|mine| mine < known) && known > Timeline(0) && !case.paused() {
+        let stop = Task::Stop { mode: crate::model::StopMode::Immediate, checkpoint_first: false };
+        return Some((Action::Preempt(stop), Reason::StalePrimary { mine, cluster: known }));
+    }
+    acquire(case, Reason::PrimaryTakesFreeLock)
+}
+
+fn paused(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) || !case.paused() {
+        return None;
+    }
+    let named = case.cluster()?.failover.as_ref().and_then(|request| request.candidate.as_deref());
+    if named == Some(case.me()) && !case.view.settings.tags.nofailover() {
+        return None;
+    }
+    case.wait(Reason::PausedWithoutLeader)
+}
+
+fn not_allowed(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    if case.view.settings.tags.nofailover() {
+        return case.wait(Reason::NotAllowedToLead);
+    }
+    if case.memory.release_wanted {
+        case.memory.release_wanted = false;
+    }
+    let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
+    if unguarded { case.wait(Reason::GuardMissing) } else { None }
+}
+
+fn named(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let candidate = case.cluster()?.failover.as_ref()?.candidate.clone()?;
+    if candidate != case.me() {
+        return None;
+    }
+    acquire(case, Reason::NamedByOperator)
+}
+
+fn other_named(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let request = case.cluster()?.failover.clone().filter(|request| !request.is_empty())?;
+    let me = case.me().to_owned();
+    let round = race_round(case);
+    let Some(round) = round else {
+        return if request.candidate.is_some() || request.leader.as_deref() == Some(me.as_str()) {
+            ask(case).or_else(|| case.wait(Reason::AskingForCandidates))
+        } else {
+            None
+        };
+    };
+    let able = |name: &str| {
+        round
+            .answers
+            .get(name)
+            .and_then(Option::as_ref)
+            .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
+    };
+    if let Some(candidate) = &request.candidate {
+        let candidate = candidate.clone();
+        return able(&candidate).then(|| stand_back(case, Reason::OtherNamed { candidate })).flatten();
+    }
+    let gave_it_up = request.leader.as_deref() == Some(me.as_str());
+    let anybody = round.answers.keys().any(|name| able(name));
+    (gave_it_up && anybody).then(|| stand_back(case, Reason::GaveLockUp)).flatten()
+}
+
+/// The answers of this race, where they are in.
+fn race_round<'a>(case: &Case<'a>) -> Option<&'a crate::model::ProbeRound> {
+    let race = case.memory.race.as_ref()?;
+    case.view.probes.as_ref().filter(|round| race.rounds > 0 && round.begun_at >= race.begun_at)
+}
+
+/// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over.
+fn stand_back(case: &mut Case<'_>, reason: Reason) -> Decision {
+    let due = case.memory.race.as_ref().is_some_and(|race| case.view.now >= race.again_at);
+    if due { ask(case) } else { case.wait(reason) }
+}
+
+fn stop_receiving(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let now = case.view.now;
+    let race =
+        case.memory.race.get_or_insert(Race { begun_at: now, receiving_stopped_at: None, again_at: now, rounds: 0 });
+    let streaming = case.view.server.monitoring.value().is_some_and(|monitoring| monitoring.streaming_from.is_some());
+    let told = race.receiving_stopped_at.is_some();
+    if told || case.memory.followed == Some(None) && !streaming {
+        return None;
+    }
+    Some((Action::Begin(Task::StopReceiving), Reason::RaceBegins))
+}
+
+fn ask(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let now = case.view.now;
+    let race =
+        case.memory.race.get_or_insert(Race { begun_at: now, receiving_stopped_at: None, again_at: now, rounds: 0 });
+    if case.view.errands.contains(&ErrandKind::Probe) {
+        return case.wait(Reason::AskingForPositions);
+    }
+    if now < race.again_at {
+        return None;
+    }
+    race.again_at = now + NEXT_ROUND;
+    race.rounds += 1;
+    race.begun_at = now;
+    let cluster = case.view.cluster()?;
+    let members = cluster
+        .members
+        .iter()
+        .filter(|member| member.name != case.view.settings.name && member.api_url.is_some())
+        .map(|member| member.name.clone())
+        .collect();
+    let former_leader = case.memory.former_leader.clone();
+    Some((Action::Run(Errand::Probe { members, former_leader }), Reason::AskingForPositions))
+}
+
+fn compare(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let round = race_round(case)?;
+    let rounds = case.memory.race.as_ref().map_or(0, |race| race.rounds);
+    let settled = settled_after(case);
+    let monitoring = match &case.view.server.monitoring {
+        crate::model::Observed::Seen { value, at } if *at >= settled => value,
+        _ => return case.wait(Reason::OwnPositionUnknown),
+    };
+    let Some(position) = monitoring.position() else {
+        return case.wait(Reason::OwnPositionUnknown);
+    };
+    let entrant = Entrant { settings: &case.view.settings, position, timeline: monitoring.timeline, rounds };
+    let cluster = case.view.cluster()?;
+    let switching = cluster.failover.as_ref().is_some_and(|request| !request.is_empty());
+    match stand(&entrant, cluster, round, !switching) {
+        Standing::First => acquire(case, Reason::FirstInRace { position }),
+        standing => stand_back(case, Reason::StandingBack { standing, position }),
+    }
+}
+
+/// A position read before this moment may still have grown.
+fn settled_after(case: &Case<'_>) -> Moment {
+    case.memory.race.as_ref().and_then(|race| race.receiving_stopped_at).unwrap_or(Moment(0))
+}

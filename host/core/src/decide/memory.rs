@@ -1,0 +1,344 @@
+//! What was decided before and cannot be seen in the world: carried from one decision to the next.
+
+use super::Divergence;
+use crate::model::{
+    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Moment, Role, Source, StartMode, StoreCallKind,
+    Task, TaskOutcome, Timeline, View,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// The memory of one member's decisions.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The member's role, as published.
+    pub role: Role,
+    /// The role that operators' scripts last heard of.
+    pub announced: Option<Role>,
+    /// What they have yet to hear of, in order.
+    pub callbacks: VecDeque<(Callback, Role)>,
+    /// How far a bootstrap has come.
+    pub bootstrap: Bootstrap,
+    /// What is known of the local log's relation to the leader's.
+    pub divergence: Divergence,
+    /// What the server was last told to stream from; `None`: not known.
+    pub followed: Option<Option<Source>>,
+    /// The leader race that this member takes part in.
+    pub race: Option<Race>,
+    /// The lock is being handed over.
+    pub handover: Option<Handover>,
+    /// After long work failed: the next begins no sooner.
+    pub task_not_before: Moment,
+    /// Crash recovery was tried since the server last ran.
+    pub crash_recovery_tried: bool,
+    /// The primary ended by itself and is being started again in place.
+    pub restarting_in_place: bool,
+    /// How long the start under way may take, where a restart said so.
+    pub start_timeout: Option<Duration>,
+    /// This primary did not write its first checkpoint yet.
+    pub checkpoint_pending: bool,
+    /// The history key is known to hold what the server's files tell, up to this timeline.
+    pub history_written: Option<Timeline>,
+    /// The next clone comes from the leader by pg_basebackup.
+    pub clone_from_leader: bool,
+    /// The lock is to be given back: the server could not be brought up again as primary.
+    pub release_wanted: bool,
+    /// The server was down since scripts last heard of it.
+    pub down: bool,
+    /// The lock's holder before it was lost.
+    pub former_leader: Option<String>,
+    /// A failover request that was looked at and could not be carried out: its key is to be cleared.
+    pub request_refused: bool,
+    /// Members' slots: whether the member is in the store, and when it last was.
+    pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// The server came up at least once under this daemon, or was found up.
+    pub seen_up: bool,
+    /// The last finished task that was taken in.
+    pub absorbed: u64,
+}
+
+/// How far a bootstrap has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// There is none.
+    #[default]
+    Idle,
+    /// The claim was sent.
+    Claiming,
+    /// The server is being made.
+    Building,
+    /// It is up; the store does not know its system identifier yet.
+    Built,
+    /// The store knows that; the configuration is next.
+    Identified,
+    /// The configuration is there; the lock is next.
+    Configured,
+    /// It failed; the claim is to be given back.
+    Failed,
+    /// The claim was given back; the data directory is set aside.
+    GivenBack,
+}
+
+/// A leader race.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Race {
+    /// When it was begun.
+    pub begun_at: Moment,
+    /// The server was told to stop receiving.
+    pub receiving_stopped_at: Option<Moment>,
+    /// Members are asked again no sooner.
+    pub again_at: Moment,
+    /// How many rounds of questions there were.
+    pub rounds: u32,
+}
+
+/// The lock is being handed over to another member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handover {
+    /// What asked for it; `None`: a crash that is not repaired in place.
+    pub request: Option<FailoverRequest>,
+    /// When it began.
+    pub begun_at: Moment,
+    /// The server was told to stop.
+    pub stopping: bool,
+    /// Members are asked again no sooner.
+    pub probe_again_at: Moment,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            role: Role::Uninitialized,
+            announced: None,
+            callbacks: VecDeque::new(),
+            bootstrap: Bootstrap::Idle,
+            divergence: Divergence::Unknown,
+            followed: None,
+            race: None,
+            handover: None,
+            task_not_before: Moment(0),
+            crash_recovery_tried: false,
+            restarting_in_place: false,
+            start_timeout: None,
+            checkpoint_pending: false,
+            history_written: None,
+            clone_from_leader: false,
+            release_wanted: false,
+            down: false,
+            former_leader: None,
+            request_refused: false,
+            slots_seen: BTreeMap::new(),
+            seen_up: false,
+            absorbed: 0,
+        }
+    }
+}
+
+impl Memory {
+    /// Takes in what happened since the last decision.
+    pub fn absorb(&mut self, view: &View) {
+        if let Some(finished) = &view.finished
+            && finished.number > self.absorbed
+        {
+            self.absorbed = finished.number;
+            self.absorb_finished(view, finished);
+        }
+        self.absorb_server(view);
+        self.absorb_cluster(view);
+        if self.bootstrap == Bootstrap::Idle {
+            self.announce(view);
+        }
+    }
+
+    /// How long the start under way may take before others may take over.
+    pub fn start_limit(&self, view: &View) -> Option<Duration> {
+        (self.role == Role::Primary).then(|| self.start_timeout.unwrap_or(view.settings.primary_start_timeout))
+    }
+
+    fn absorb_finished(&mut self, view: &View, finished: &FinishedTask) {
+        let failed = matches!(finished.outcome, TaskOutcome::Failed(_) | TaskOutcome::Cancelled);
+        if failed {
+            // Long work that failed is not repeated at full speed: a whole loop, but a comparison of histories, which
+            // waits for a new leader to come up, is cheap and repeated soon.
+            let pause = match finished.task {
+                Task::CompareHistories(_) => Duration::from_millis(500).min(view.settings.loop_wait),
+                Task::Stop { .. } | Task::StopReceiving => Duration::ZERO,
+                _ => view.settings.loop_wait,
+            };
+            self.task_not_before = finished.at + pause;
+        }
+        match (&finished.task, &finished.outcome) {
+            (Task::Bootstrap, TaskOutcome::Done) => self.bootstrap = Bootstrap::Built,
+            (Task::Bootstrap, _) => self.bootstrap = Bootstrap::Failed,
+            (Task::SetAsideFailedBootstrap, _) => self.bootstrap = Bootstrap::Idle,
+            (Task::Start(mode), outcome) => self.absorb_start(mode, outcome),
+            (Task::Restart(mode), outcome) => {
+                self.absorb_start(mode, outcome);
+                if *outcome == TaskOutcome::Done && self.announced == Some(self.role) {
+                    self.callbacks.push_back((Callback::OnRestart, self.role));
+                }
+            }
+            (Task::Stop { .. }, TaskOutcome::Done) => self.absorb_stop(view),
+            (Task::Promote, TaskOutcome::Done) => {
+                self.checkpoint_pending = true;
+                self.race = None;
+            }
+            (Task::Follow(source), TaskOutcome::Done) => self.followed = Some(source.clone()),
+            (Task::StopReceiving, _) => {
+                self.followed = Some(None);
+                if let Some(race) = &mut self.race {
+                    race.receiving_stopped_at = Some(finished.at);
+                }
+            }
+            (Task::CompareHistories(_), TaskOutcome::Histories(local, leader)) => {
+                self.divergence = super::judge(local, leader);
+            }
+            (Task::Rewind(_), TaskOutcome::Done) => self.divergence = Divergence::None,
+            (Task::Rewind(_), TaskOutcome::Failed(_)) => self.divergence = Divergence::RewindFailed,
+            (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
+            (Task::Wipe, TaskOutcome::Done) => self.forget_server(),
+            (Task::Clone { .. }, TaskOutcome::Done) => {
+                self.forget_server();
+                self.divergence = Divergence::None;
+                self.role = Role::Replica;
+                self.clone_from_leader = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn absorb_start(&mut self, mode: &StartMode, outcome: &TaskOutcome) {
+        self.start_timeout = None;
+        match outcome {
+            TaskOutcome::Done => {
+                self.restarting_in_place = false;
+                self.crash_recovery_tried = false;
+                self.followed = match mode {
+                    StartMode::Primary => None,
+                    StartMode::Follow(source) => Some(Some(source.clone())),
+                    StartMode::Standby => Some(None),
+                };
+            }
+            _ if self.role == Role::Primary && *mode == StartMode::Primary => {
+                self.restarting_in_place = false;
+                self.release_wanted = true;
+                self.role = Role::Demoted;
+                self.divergence = Divergence::MustCheck;
+            }
+            _ => self.divergence = Divergence::MustCheck,
+        }
+    }
+
+    fn absorb_stop(&mut self, view: &View) {
+        if view.server.postmaster.is_some() {
+            return;
+        }
+        self.divergence = Divergence::MustCheck;
+        if self.announced.is_some() {
+            self.callbacks.push_back((Callback::OnStop, self.role));
+        }
+        if matches!(self.role, Role::Primary | Role::Promoted | Role::StandbyLeader) {
+            self.role = Role::Demoted;
+        }
+    }
+
+    fn forget_server(&mut self) {
+        self.divergence = Divergence::Unknown;
+        self.followed = None;
+        self.crash_recovery_tried = false;
+        self.checkpoint_pending = false;
+        self.history_written = None;
+    }
+
+    fn absorb_server(&mut self, view: &View) {
+        let promoting = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        if view.server.is_primary() {
+            if self.role != Role::Primary {
+                self.history_written = None;
+            }
+            self.role = Role::Primary;
+            self.race = None;
+            self.seen_up = true;
+            self.divergence = Divergence::Unknown;
+        } else if view.server.is_standby() {
+            self.role = if promoting { Role::Promoted } else { Role::Replica };
+            self.checkpoint_pending = false;
+            self.seen_up = true;
+        } else if view.server.postmaster.is_none() && view.running.is_none() {
+            self.absorb_stopped_server(view);
+        }
+        if view.errands.contains(&ErrandKind::CheckpointAfterPromote) {
+            self.checkpoint_pending = false;
+        }
+    }
+
+    fn absorb_stopped_server(&mut self, view: &View) {
+        match view.server.data_directory {
+            DataDirectory::Empty => {
+                if self.role != Role::Uninitialized {
+                    self.forget_server();
+                }
+                self.role = Role::Uninitialized;
+            }
+            DataDirectory::Initialized if self.role == Role::Uninitialized => {
+                self.role = if view.server.recovery_signal { Role::Replica } else { Role::Demoted };
+                self.divergence = Divergence::MustCheck;
+            }
+            DataDirectory::Initialized if self.role != Role::Primary && self.divergence == Divergence::Unknown => {
+                self.divergence = Divergence::MustCheck;
+            }
+            _ => {}
+        }
+        self.followed = None;
+        self.down = true;
+    }
+
+    fn absorb_cluster(&mut self, view: &View) {
+        if let Some(cluster) = view.cluster() {
+            for (present, _) in self.slots_seen.values_mut() {
+                *present = false;
+            }
+            for member in cluster.members.iter().filter(|member| member.name != view.me()) {
+                self.slots_seen.insert(super::slot_name(&member.name), (true, view.now));
+            }
+            match cluster.leader_name() {
+                Some(name) => {
+                    self.former_leader = Some(name.to_owned());
+                    if name != view.me() && view.store.in_flight != Some(StoreCallKind::Acquire) {
+                        self.race = None;
+                    }
+                }
+                None => {
+                    if self.handover.as_ref().is_some_and(|handover| handover.stopping) && view.lease.is_none() {
+                        self.handover = None;
+                    }
+                }
+            }
+            if cluster.failover.as_ref().is_none_or(FailoverRequest::is_empty) {
+                self.request_refused = false;
+                if self.handover.as_ref().is_some_and(|handover| handover.request.is_some() && !handover.stopping) {
+                    self.handover = None;
+                }
+            }
+        }
+        if view.lease.is_none() && view.server.postmaster.is_none() && view.running.is_none() {
+            self.handover = None;
+        }
+    }
+
+    /// Queues what operators' scripts should hear once the server is up in a role that they did not hear of.
+    fn announce(&mut self, view: &View) {
+        let up = view.server.is_primary() || view.server.is_standby();
+        let settled = matches!(self.role, Role::Primary | Role::Replica | Role::StandbyLeader);
+        if !up || !settled || view.running.is_some() {
+            return;
+        }
+        match self.announced {
+            Some(role) if role == self.role && !self.down => {}
+            Some(role) if role != self.role => self.callbacks.push_back((Callback::OnRoleChange, self.role)),
+            _ => self.callbacks.push_back((Callback::OnStart, self.role)),
+        }
+        self.announced = Some(self.role);
+        self.down = false;
+    }
+}

@@ -1,0 +1,125 @@
+//! Situation 4xx, tasks: long work is going on; it is left alone unless what it is for is gone.
+
+use super::case::{Case, Decision};
+use super::election::switch_targets;
+use super::{Action, Handover, Reason, Rule};
+use crate::model::{ControlState, Errand, ErrandKind, Observed, Role, StartMode, StopMode, StoreCall, Task};
+use std::time::Duration;
+
+/// While a stopping leader's postmaster lives on after its last checkpoint (it archives, or waits for a slow
+/// standby), members are asked this often whether one has everything.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        number: 410,
+        situation: "tasks",
+        sentence: "A primary that takes longer than primary_start_timeout to start gives way to another, if there is one.",
+        apply: start_takes_too_long,
+    },
+    Rule {
+        number: 420,
+        situation: "tasks",
+        sentence: "A leader that is handing over gives the lock back as soon as its last checkpoint has reached a \
+                   candidate, even if its postmaster lives on.",
+        apply: release_early,
+    },
+    Rule {
+        number: 430,
+        situation: "tasks",
+        sentence: "A clone, a rewind or a comparison whose source is no longer the leader is given up.",
+        apply: source_is_gone,
+    },
+    Rule { number: 490, situation: "tasks", sentence: "Otherwise the long work is waited for.", apply: wait },
+];
+
+fn start_takes_too_long(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref()?;
+    let primary = matches!(running.task, Task::Start(StartMode::Primary) | Task::Restart(StartMode::Primary));
+    if !primary || !case.holds_lease() || case.paused() || case.server_is_up() {
+        return None;
+    }
+    let limit = case.memory.start_limit(case.view)?;
+    if case.view.now < running.since + limit {
+        return None;
+    }
+    let asked_since = running.since + limit;
+    match &case.view.probes {
+        Some(round) if round.begun_at >= asked_since => {
+            let cluster = case.cluster()?;
+            let targets = switch_targets(cluster, &case.view.settings, round, None, None, true);
+            if targets.is_empty() {
+                return None;
+            }
+            case.memory.release_wanted = true;
+            case.memory.role = Role::Demoted;
+            let stop = Task::Stop { mode: StopMode::Immediate, checkpoint_first: false };
+            Some((Action::Preempt(stop), Reason::StartTookTooLong { limit }))
+        }
+        _ => {
+            let members = case.other_candidates();
+            if members.is_empty() {
+                return None;
+            }
+            case.run(Errand::Probe { members, former_leader: None }, Reason::AskingForCandidates)
+        }
+    }
+}
+
+fn release_early(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref()?;
+    if !matches!(running.task, Task::Stop { .. }) || !case.holds_lease() || case.view.server.is_primary() {
+        return None;
+    }
+    let control = match &case.view.server.control {
+        Observed::Seen { value, at } if *at >= running.since && value.state == ControlState::ShutDown => value,
+        _ => return None,
+    };
+    let checkpoint = control.checkpoint;
+    let handover = case.memory.handover.as_mut()?;
+    let only = handover.request.as_ref().and_then(|request| request.candidate.clone());
+    if let Some(round) = &case.view.probes
+        && round.begun_at > running.since
+    {
+        let cluster = case.view.cluster()?;
+        let targets = switch_targets(cluster, &case.view.settings, round, only.as_deref(), Some(checkpoint), true);
+        if let Some(target) = targets.first() {
+            let reason = Reason::HandoverReady { to: target.clone(), at: checkpoint };
+            return case.call(StoreCall::Release { optime: Some(checkpoint) }, reason);
+        }
+    }
+    if case.view.now < handover.probe_again_at || case.view.errands.contains(&ErrandKind::Probe) {
+        return None;
+    }
+    handover.probe_again_at = case.view.now + ASK_AGAIN;
+    let members = only.map_or_else(|| case.other_candidates(), |name| vec![name]);
+    case.run(Errand::Probe { members, former_leader: None }, Reason::AskingForCandidates)
+}
+
+fn source_is_gone(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref()?;
+    if running.cancelled || case.paused() {
+        return None;
+    }
+    let source = match &running.task {
+        Task::Rewind(source) | Task::CompareHistories(source) => source,
+        _ => return None,
+    };
+    let leader = case.fresh_cluster()?.leader_name();
+    if leader.is_none() || leader == Some(source.name.as_str()) {
+        return None;
+    }
+    Some((Action::CancelTask, Reason::SourceIsGone { source: source.name.clone() }))
+}
+
+fn wait(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref()?;
+    case.wait(Reason::WaitingForTask { task: running.task.clone() })
+}
+
+impl Handover {
+    /// A hand-over that begins now.
+    pub(super) fn begin(now: crate::model::Moment, request: Option<crate::model::FailoverRequest>) -> Handover {
+        Handover { request, begun_at: now, stopping: false, probe_again_at: now + ASK_AGAIN }
+    }
+}

@@ -1,0 +1,19 @@
+//! The nouns: everything that can be known about a cluster, a server and a store, as plain data.
+
+mod cluster;
+mod lsn;
+mod server;
+mod server_settings;
+mod settings;
+mod tags;
+mod time;
+mod view;
+
+pub use cluster::*;
+pub use lsn::*;
+pub use server::*;
+pub use server_settings::*;
+pub use settings::*;
+pub use tags::*;
+pub use time::*;
+pub use view::*;

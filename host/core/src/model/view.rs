@@ -1,0 +1,429 @@
+//! The view: everything that is known at one instant, and the work that may be going on.
+
+use super::{
+    ClusterView, ControlData, HistoryRow, Lsn, MemberStatus, Moment, ServerView, Settings, Source, Timeline, Version,
+    WallTime,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything known at this instant.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The boot-time clock.
+    pub now: Moment,
+    /// The wall clock; for schedules only.
+    pub wall: WallTime,
+    /// When this daemon started.
+    pub started_at: Moment,
+    /// What the operator wants.
+    pub settings: Arc<Settings>,
+    /// The store.
+    pub store: StoreView,
+    /// The lock, where we hold it and its end is ahead.
+    pub lease: Option<LeaseView>,
+    /// The local server.
+    pub server: ServerView,
+    /// The long work that is going on; at most one.
+    pub running: Option<RunningTask>,
+    /// The long work that ended last.
+    pub finished: Option<FinishedTask>,
+    /// Short work that is going on beside it.
+    pub errands: BTreeSet<ErrandKind>,
+    /// When an errand of a kind last failed, until one of that kind works.
+    pub errand_failures: BTreeMap<ErrandKind, Moment>,
+    /// The last errand of slots that went well brought about exactly these names (sorted).
+    pub slots_synced: Option<(Vec<String>, Moment)>,
+    /// The last round of questions to other members.
+    pub probes: Option<ProbeRound>,
+    /// The lease guard.
+    pub guard: GuardView,
+    /// What operators asked for.
+    pub requests: RequestsView,
+}
+
+impl View {
+    /// This member's name.
+    pub fn me(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// The last reading of the store.
+    pub fn cluster(&self) -> Option<&ClusterView> {
+        self.store.snapshot.as_ref().map(|(cluster, _)| cluster.as_ref())
+    }
+}
+
+/// The store and the calls to it.
+#[derive(Clone, Debug, Default)]
+pub struct StoreView {
+    /// The last successful reading, and when it was begun.
+    pub snapshot: Option<(Arc<ClusterView>, Moment)>,
+    /// Something changed in the store since that reading was begun.
+    pub changed: bool,
+    /// The call that is going on; at most one.
+    pub in_flight: Option<StoreCallKind>,
+    /// Since when calls fail without a verdict.
+    pub failing_since: Option<Moment>,
+    /// After a failure: not before then.
+    pub retry_at: Option<Moment>,
+    /// The store said no to our renewal or acquisition after the last reading was begun.
+    pub lock_refused: bool,
+    /// Our lock ran out unrenewed, and was not taken again since.
+    pub lease_ran_out: bool,
+    /// The claim to bootstrap is ours.
+    pub claimed: bool,
+    /// When the member key was last written.
+    pub member_written_at: Option<Moment>,
+    /// What the member key should say differs from what it says.
+    pub member_differs: bool,
+    /// The dynamic configuration that this node holds in memory, where it holds one: the leader restores a lost key.
+    pub has_configuration: bool,
+    /// The history that the local server's files tell, once it is known on the current timeline.
+    pub local_history: Option<Vec<HistoryRow>>,
+}
+
+/// The lock as we hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    /// Its end, counted from just before the renewing request was sent.
+    pub deadline: Moment,
+    /// When that request was sent.
+    pub renewed_at: Moment,
+    /// When the last attempt to renew was sent, well or not.
+    pub attempted_at: Moment,
+}
+
+/// Calls to the store, by what they are for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreCall {
+    /// Read everything.
+    Load,
+    /// Take the lock.
+    Acquire,
+    /// Keep the lock; the position and the slots go with it.
+    Renew,
+    /// Give the lock back, saying how far we had written.
+    Release {
+        /// The position to leave in `status`.
+        optime: Option<Lsn>,
+    },
+    /// Write the member key.
+    TouchMember,
+    /// Claim the bootstrap.
+    ClaimInitialize,
+    /// Say which cluster this is.
+    SetInitialize {
+        /// The system identifier.
+        system_id: String,
+    },
+    /// Give the claim back.
+    CancelInitialize,
+    /// Write the dynamic configuration that we hold.
+    RestoreConfig,
+    /// Clear the `failover` key.
+    ClearFailover {
+        /// Only this version.
+        version: Version,
+    },
+    /// Write the history of timelines.
+    WriteHistory {
+        /// Its rows.
+        rows: Vec<HistoryRow>,
+    },
+}
+
+/// A [`StoreCall`] without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreCallKind {
+    /// See [`StoreCall::Load`].
+    Load,
+    /// See [`StoreCall::Acquire`].
+    Acquire,
+    /// See [`StoreCall::Renew`].
+    Renew,
+    /// See [`StoreCall::Release`].
+    Release,
+    /// See [`StoreCall::TouchMember`].
+    TouchMember,
+    /// Any other write; also one that an operator's request caused.
+    Write,
+}
+
+impl StoreCall {
+    /// What kind it is.
+    pub fn kind(&self) -> StoreCallKind {
+        match self {
+            StoreCall::Load => StoreCallKind::Load,
+            StoreCall::Acquire => StoreCallKind::Acquire,
+            StoreCall::Renew => StoreCallKind::Renew,
+            StoreCall::Release { .. } => StoreCallKind::Release,
+            StoreCall::TouchMember => StoreCallKind::TouchMember,
+            _ => StoreCallKind::Write,
+        }
+    }
+}
+
+/// How a server is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartMode {
+    /// Taking writes; only with the lock.
+    Primary,
+    /// In recovery, streaming from there.
+    Follow(Source),
+    /// In recovery, streaming from nowhere.
+    Standby,
+}
+
+/// How a server is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopMode {
+    /// Sessions are ended, a checkpoint is written, standbys get everything.
+    Fast,
+    /// Sessions are ended, nothing is written; the next start recovers.
+    Immediate,
+    /// Every process is killed.
+    Kill,
+}
+
+/// Long work on the server; at most one at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// Create the first server of the cluster and start it.
+    Bootstrap,
+    /// Create this server from others.
+    Clone {
+        /// Stream from here; `None`: only methods that need no source.
+        source: Option<Source>,
+        /// Only by pg_basebackup.
+        only_basebackup: bool,
+    },
+    /// Start it.
+    Start(StartMode),
+    /// Stop it.
+    Stop {
+        /// How.
+        mode: StopMode,
+        /// Write a checkpoint while sessions still run, so that the stop is short.
+        checkpoint_first: bool,
+    },
+    /// Let it take writes.
+    Promote,
+    /// Let a running standby stream from elsewhere; `None`: from nowhere.
+    Follow(Option<Source>),
+    /// Let go of the lost leader, so that the position stands still while positions are compared.
+    StopReceiving,
+    /// Stop and start in the same role.
+    Restart(StartMode),
+    /// Find out whether the local history leaves the leader's.
+    CompareHistories(Source),
+    /// Bring a diverged data directory back to the leader's history.
+    Rewind(Source),
+    /// Finish crash recovery without letting anybody in.
+    RecoverInSingleUserMode,
+    /// Stop at once and remove the data directory.
+    Wipe,
+    /// Keep a failed bootstrap's data directory aside.
+    SetAsideFailedBootstrap,
+}
+
+/// Long work that goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunningTask {
+    /// What.
+    pub task: Task,
+    /// Since when.
+    pub since: Moment,
+    /// For a stop: how hard it is trying at the moment, and since when.
+    pub escalated: Option<StopMode>,
+    /// It was told to end.
+    pub cancelled: bool,
+}
+
+/// Long work that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinishedTask {
+    /// Grows with each finished task.
+    pub number: u64,
+    /// What.
+    pub task: Task,
+    /// What came of it.
+    pub outcome: TaskOutcome,
+    /// When it ended.
+    pub at: Moment,
+}
+
+/// What came of long work.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskOutcome {
+    /// It worked.
+    Done,
+    /// It worked; what was found out about both histories.
+    Histories(LocalEnd, LeaderHistory),
+    /// It did not; the text says why.
+    Failed(String),
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// Where the local log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalEnd {
+    /// On which timeline.
+    pub timeline: Timeline,
+    /// In recovery: what was replayed; else the start of the last checkpoint record.
+    pub lsn: Lsn,
+    /// It is the end of a replay, not of a clean shutdown of a primary.
+    pub in_recovery: bool,
+}
+
+/// The leader's timeline and where its older ones ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderHistory {
+    /// Its timeline.
+    pub timeline: Timeline,
+    /// Older timelines and the positions at which they were left.
+    pub switches: Vec<(Timeline, Lsn)>,
+}
+
+/// Short work beside the long, one of a kind at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Errand {
+    /// Ask members for their status.
+    Probe {
+        /// Whom.
+        members: Vec<String>,
+        /// Who among them is not worth a long wait: it had the lock and lost it.
+        former_leader: Option<String>,
+    },
+    /// Create and drop slots so that exactly these members can stream.
+    SyncSlots {
+        /// Slots to have, sorted.
+        wanted: Vec<String>,
+        /// Slots of ours to drop, sorted.
+        unwanted: Vec<String>,
+        /// Slots to move forward, and whereto.
+        advance: Vec<(String, Lsn)>,
+    },
+    /// The first checkpoint of a new primary.
+    CheckpointAfterPromote,
+    /// Write changed configuration and let the server read it.
+    ApplyConfiguration {
+        /// Whom a standby follows.
+        follow: Option<Source>,
+    },
+    /// Tell the operator's script.
+    Callback(Callback, super::Role),
+    /// Read the history of timelines from the local files.
+    ReadHistory,
+}
+
+/// An [`Errand`] without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrandKind {
+    /// See [`Errand::Probe`].
+    Probe,
+    /// See [`Errand::SyncSlots`].
+    SyncSlots,
+    /// See [`Errand::CheckpointAfterPromote`].
+    CheckpointAfterPromote,
+    /// See [`Errand::ApplyConfiguration`].
+    ApplyConfiguration,
+    /// See [`Errand::Callback`].
+    Callback,
+    /// See [`Errand::ReadHistory`].
+    ReadHistory,
+}
+
+impl Errand {
+    /// What kind it is.
+    pub fn kind(&self) -> ErrandKind {
+        match self {
+            Errand::Probe { .. } => ErrandKind::Probe,
+            Errand::SyncSlots { .. } => ErrandKind::SyncSlots,
+            Errand::CheckpointAfterPromote => ErrandKind::CheckpointAfterPromote,
+            Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,
+            Errand::Callback(..) => ErrandKind::Callback,
+            Errand::ReadHistory => ErrandKind::ReadHistory,
+        }
+    }
+}
+
+/// The events that operators' scripts hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Callback {
+    /// The server started, or was found running.
+    OnStart,
+    /// It stopped.
+    OnStop,
+    /// It was restarted in the same role.
+    OnRestart,
+    /// Its configuration was read again.
+    OnReload,
+    /// Its role changed.
+    OnRoleChange,
+}
+
+impl Callback {
+    /// The name in the configuration and in the script's first argument.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Callback::OnStart => "on_start",
+            Callback::OnStop => "on_stop",
+            Callback::OnRestart => "on_restart",
+            Callback::OnReload => "on_reload",
+            Callback::OnRoleChange => "on_role_change",
+        }
+    }
+}
+
+/// A round of questions to other members.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeRound {
+    /// When it was begun.
+    pub begun_at: Moment,
+    /// Whom it asked, and what they answered; `None`: no answer in time.
+    pub answers: BTreeMap<String, Option<MemberStatus>>,
+}
+
+/// The lease guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardView {
+    /// It answers.
+    pub alive: bool,
+}
+
+/// What operators asked for and nobody did yet.
+#[derive(Clone, Debug, Default)]
+pub struct RequestsView {
+    /// Stop the server and end.
+    pub shutdown: bool,
+    /// Restart the server; how long the start may take.
+    pub restart: Option<RestartRequest>,
+    /// Throw the data away and clone anew.
+    pub reinitialize: Option<ReinitializeRequest>,
+    /// The server's configuration changed.
+    pub apply_configuration: bool,
+}
+
+/// A restart whose conditions hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartRequest {
+    /// How long the start may take before others may take over.
+    pub timeout: Option<Duration>,
+}
+
+/// A reinitialization that may go ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReinitializeRequest {
+    /// Clone from the leader by pg_basebackup.
+    pub from_leader: bool,
+    /// Cancel what is going on.
+    pub force: bool,
+}
+
+/// What the control file said when the server was last found stopped; for messages.
+pub fn describe_control(control: &ControlData) -> String {
+    format!("state {:?}, checkpoint {} on timeline {}", control.state, control.checkpoint, control.checkpoint_timeline)
+}

@@ -1,0 +1,330 @@
+//! Decisions in situations: a healthy view, changed in a line or two, and the rule that must answer.
+
+use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
+use regent_core::model::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const NOW: Moment = Moment(1_000_000);
+const POSTMASTER: Postmaster = Postmaster { pid: 4711, start_ticks: 1 };
+
+fn settings() -> Settings {
+    Settings {
+        name: "a".into(),
+        scope: "test".into(),
+        ttl: Duration::from_secs(20),
+        loop_wait: Duration::from_secs(2),
+        retry_timeout: Duration::from_secs(3),
+        maximum_lag_on_failover: 1048576,
+        maximum_lag_on_syncnode: None,
+        max_timelines_history: None,
+        check_timeline: false,
+        primary_start_timeout: Duration::from_secs(300),
+        primary_stop_timeout: None,
+        primary_race_backoff: Duration::ZERO,
+        synchronous_mode: SynchronousMode::Off,
+        synchronous_mode_strict: false,
+        synchronous_node_count: 1,
+        failsafe_mode: false,
+        paused: false,
+        use_slots: true,
+        use_pg_rewind: true,
+        remove_data_directory_on_rewind_failure: false,
+        remove_data_directory_on_diverged_timelines: false,
+        member_slots_ttl: Duration::from_secs(1800),
+        slots: BTreeMap::new(),
+        ignore_slots: Vec::new(),
+        standby_cluster: None,
+        guard: FenceMode::Automatic,
+        watchdog: FenceMode::Off,
+        may_bootstrap: true,
+        tags: Tags::default(),
+    }
+}
+
+fn member(name: &str, role: Role) -> MemberView {
+    MemberView {
+        name: name.into(),
+        conn_url: Some(format!("postgres://{name}:5432/postgres")),
+        api_url: Some(format!("http://{name}:8008/patroni")),
+        state: Some(PgState::Running),
+        role: Some(role),
+        timeline: Some(Timeline(1)),
+        ..MemberView::default()
+    }
+}
+
+fn monitoring(is_primary: bool) -> Monitoring {
+    Monitoring {
+        is_primary,
+        server_version: 150_000,
+        postmaster_start: WallTime(0),
+        timeline: Some(Timeline(1)),
+        current_lsn: is_primary.then_some(Lsn(100)),
+        received_lsn: (!is_primary).then_some(Lsn(100)),
+        replayed_lsn: (!is_primary).then_some(Lsn(100)),
+        replayed_at: None,
+        latest_end_lsn: None,
+        replay_paused: false,
+        replication_state: None,
+        streaming_from: None,
+        replication: Vec::new(),
+        slots: Vec::new(),
+        synchronous_standby_names: String::new(),
+    }
+}
+
+fn control(state: ControlState) -> ControlData {
+    ControlData {
+        system_id: "7710345176211496303".into(),
+        state,
+        checkpoint: Lsn(90),
+        checkpoint_timeline: Timeline(1),
+        minimum_recovery_end: Lsn(0),
+        minimum_recovery_timeline: Timeline(0),
+        can_rewind: true,
+    }
+}
+
+/// A member `a` whose cluster has `leader`, everything just read and written.
+fn view(leader: Option<&str>) -> View {
+    let role = |name: &str| if leader == Some(name) { Role::Primary } else { Role::Replica };
+    let cluster = ClusterView {
+        initialize: Some("7710345176211496303".into()),
+        leader: leader.map(|name| LeaderView {
+            name: name.into(),
+            version: Version("1".into()),
+            session: String::new(),
+        }),
+        members: ["a", "b", "c"].map(|name| member(name, role(name))).to_vec(),
+        config: Some(Version("1".into())),
+        history: HistoryView { known: true, rows: Vec::new() },
+        ..ClusterView::default()
+    };
+    let primary = leader == Some("a");
+    View {
+        now: NOW,
+        wall: WallTime(0),
+        started_at: Moment(0),
+        settings: Arc::new(settings()),
+        store: StoreView {
+            snapshot: Some((Arc::new(cluster), NOW)),
+            member_written_at: Some(NOW),
+            ..StoreView::default()
+        },
+        lease: primary.then_some(LeaseView {
+            deadline: NOW + Duration::from_secs(20),
+            renewed_at: NOW,
+            attempted_at: NOW,
+        }),
+        server: ServerView {
+            data_directory: DataDirectory::Initialized,
+            postmaster: Some(POSTMASTER),
+            status: Some(if primary { PostmasterStatus::Ready } else { PostmasterStatus::Standby }),
+            monitoring: Observed::Seen { value: monitoring(primary), at: NOW },
+            control: Observed::Seen { value: control(ControlState::InProduction), at: NOW },
+            ended_at: None,
+            recovery_signal: !primary,
+            version: 150_000,
+        },
+        running: None,
+        finished: None,
+        errands: BTreeSet::new(),
+        errand_failures: BTreeMap::new(),
+        slots_synced: None,
+        probes: None,
+        guard: GuardView { alive: true },
+        requests: RequestsView::default(),
+    }
+}
+
+fn primary_memory() -> Memory {
+    Memory { role: Role::Primary, announced: Some(Role::Primary), ..Memory::default() }
+}
+
+fn stopped(view: &mut View, state: ControlState) {
+    view.server.postmaster = None;
+    view.server.status = None;
+    view.server.ended_at = Some(NOW);
+    view.server.monitoring = Observed::Unseen("it ended".into());
+    view.server.control = Observed::Seen { value: control(state), at: NOW };
+}
+
+fn expect(view: &View, mut memory: Memory, rule: u16) -> Action {
+    memory.slots_seen.clear();
+    let verdict = decide(view, &mut memory);
+    assert_eq!(verdict.rule, rule, "{:?}: {}", verdict.action, verdict.reason);
+    verdict.action
+}
+
+fn is_stop(action: &Action, wanted: StopMode) -> bool {
+    matches!(action, Action::Preempt(Task::Stop { mode, .. }) | Action::Begin(Task::Stop { mode, .. }) if *mode == wanted)
+}
+
+#[test]
+fn a_primary_without_the_lock_is_stopped() {
+    let mut lost = view(Some("a"));
+    lost.lease = None;
+    lost.store.lock_refused = true;
+    assert!(is_stop(&expect(&lost, primary_memory(), 110), StopMode::Immediate));
+
+    let mut other = view(Some("b"));
+    other.server.status = Some(PostmasterStatus::Ready);
+    other.server.recovery_signal = false;
+    assert!(is_stop(&expect(&other, primary_memory(), 110), StopMode::Immediate));
+
+    let mut ran_out = view(Some("a"));
+    ran_out.lease = None;
+    ran_out.store.lease_ran_out = true;
+    assert!(is_stop(&expect(&ran_out, primary_memory(), 120), StopMode::Immediate));
+}
+
+#[test]
+fn a_primary_keeps_the_server_while_the_lock_is_provably_valid() {
+    let mut away = view(Some("a"));
+    away.store.failing_since = Some(NOW - Duration::from_secs(10));
+    away.store.retry_at = Some(NOW + Duration::from_secs(1));
+    away.lease = Some(LeaseView {
+        deadline: NOW + Duration::from_secs(10),
+        renewed_at: NOW - Duration::from_secs(10),
+        attempted_at: NOW,
+    });
+    let mut memory = primary_memory();
+    assert!(matches!(decide(&away, &mut memory).action, Action::Wait { .. } | Action::Run(_)));
+
+    let soon = LeaseView { deadline: NOW + Duration::from_secs(3), renewed_at: NOW, attempted_at: NOW };
+    away.lease = Some(soon);
+    assert!(is_stop(&expect(&away, primary_memory(), 130), StopMode::Fast));
+
+    away.running = Some(RunningTask {
+        task: Task::Stop { mode: StopMode::Fast, checkpoint_first: false },
+        since: NOW,
+        escalated: Some(StopMode::Fast),
+        cancelled: false,
+    });
+    away.lease = Some(LeaseView { deadline: NOW + Duration::from_secs(1), ..soon });
+    assert_eq!(expect(&away, primary_memory(), 140), Action::Escalate(StopMode::Immediate));
+}
+
+#[test]
+fn nothing_is_stopped_for_a_lost_lock_in_maintenance() {
+    let mut paused = view(Some("b"));
+    paused.settings = Arc::new(Settings { paused: true, ..settings() });
+    paused.server.status = Some(PostmasterStatus::Ready);
+    paused.server.recovery_signal = false;
+    let verdict = decide(&paused, &mut primary_memory());
+    assert!(!matches!(verdict.action, Action::Preempt(_) | Action::Begin(_)), "{verdict:?}");
+}
+
+#[test]
+fn a_crashed_primary_is_started_in_place_or_gives_way() {
+    let mut crashed = view(Some("a"));
+    stopped(&mut crashed, ControlState::InProduction);
+    crashed.server.recovery_signal = false;
+    assert_eq!(expect(&crashed, primary_memory(), 725), Action::Begin(Task::Start(StartMode::Primary)));
+
+    crashed.settings = Arc::new(Settings { primary_start_timeout: Duration::ZERO, ..settings() });
+    assert!(matches!(expect(&crashed, primary_memory(), 720), Action::Run(Errand::Probe { .. })));
+    let standby = MemberStatus { in_recovery: true, position: Lsn(100), ..MemberStatus::default() };
+    crashed.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".to_owned(), Some(standby))].into() });
+    assert_eq!(expect(&crashed, primary_memory(), 720), Action::Store(StoreCall::Release { optime: None }));
+}
+
+#[test]
+fn a_diverged_server_is_rewound_and_never_wiped_without_a_setting() {
+    let mut old = view(Some("b"));
+    stopped(&mut old, ControlState::ShutDown);
+    let memory = Memory { role: Role::Demoted, divergence: Divergence::Diverged, ..Memory::default() };
+    assert!(matches!(expect(&old, memory.clone(), 755), Action::Begin(Task::Rewind(source)) if source.name == "b"));
+
+    old.settings = Arc::new(Settings { use_pg_rewind: false, ..settings() });
+    assert!(matches!(expect(&old, memory.clone(), 770), Action::Begin(Task::Start(StartMode::Follow(_)))));
+
+    let wipe = Settings { use_pg_rewind: false, remove_data_directory_on_diverged_timelines: true, ..settings() };
+    old.settings = Arc::new(wipe);
+    assert_eq!(expect(&old, memory, 760), Action::Begin(Task::Wipe));
+}
+
+fn race(mine: u64, others: &[(&str, u64)]) -> (u16, Action) {
+    let mut free = view(None);
+    free.server.monitoring = Observed::Seen {
+        value: Monitoring { received_lsn: Some(Lsn(mine)), replayed_lsn: None, ..monitoring(false) },
+        at: NOW,
+    };
+    let status = |position: u64| MemberStatus { in_recovery: true, position: Lsn(position), ..MemberStatus::default() };
+    let answers = others.iter().map(|(name, position)| ((*name).to_owned(), Some(status(*position)))).collect();
+    free.probes = Some(ProbeRound { begun_at: NOW, answers });
+    let race = regent_core::decide::Race {
+        begun_at: NOW,
+        receiving_stopped_at: Some(NOW),
+        again_at: NOW + Duration::from_millis(700),
+        rounds: 1,
+    };
+    let mut memory = Memory {
+        role: Role::Replica,
+        announced: Some(Role::Replica),
+        followed: Some(None),
+        race: Some(race),
+        ..Memory::default()
+    };
+    let verdict = decide(&free, &mut memory);
+    (verdict.rule, verdict.action)
+}
+
+#[test]
+fn the_member_with_most_of_the_log_takes_the_lock_and_ties_are_broken() {
+    assert_eq!(race(100, &[("b", 90)]), (960, Action::Store(StoreCall::Acquire)));
+    assert!(matches!(race(100, &[("b", 110)]), (960, Action::Wait { .. })));
+    assert_eq!(race(100, &[("b", 100), ("c", 100)]), (960, Action::Store(StoreCall::Acquire)));
+}
+
+#[test]
+fn only_the_lock_promotes() {
+    let mut standby = view(Some("b"));
+    let verdict = decide(&standby, &mut Memory { followed: Some(None), ..Memory::default() });
+    assert!(!matches!(verdict.action, Action::Begin(Task::Promote)));
+    standby = view(Some("a"));
+    standby.server.status = Some(PostmasterStatus::Standby);
+    standby.server.recovery_signal = true;
+    let memory = Memory { role: Role::Replica, announced: Some(Role::Replica), ..Memory::default() };
+    assert_eq!(expect(&standby, memory.clone(), 825), Action::Begin(Task::Promote));
+    standby.store.failing_since = Some(NOW);
+    let verdict = decide(&standby, &mut memory.clone());
+    assert!(!matches!(verdict.action, Action::Begin(Task::Promote)), "a lock that is not confirmed lately");
+}
+
+#[test]
+fn the_guard_is_armed_for_who_can_write_and_has_somebody_to_give_way_to() {
+    let leading = view(Some("a"));
+    let margin = Duration::from_millis(500);
+    let expected = GuardOrder::Kill(POSTMASTER, NOW + Duration::from_secs(20) - margin);
+    assert_eq!(guard_order(&leading, &primary_memory()), expected);
+    assert_eq!(guard_order(&view(Some("b")), &Memory::default()), GuardOrder::StandDown);
+    let bootstrapping = Memory { bootstrap: Bootstrap::Built, ..primary_memory() };
+    assert_eq!(guard_order(&leading, &bootstrapping), GuardOrder::StandDown);
+    let mut restarted = view(Some("a"));
+    restarted.lease = None;
+    assert_eq!(guard_order(&restarted, &primary_memory()), GuardOrder::Keep, "what it was told last stays");
+}
+
+#[test]
+fn a_foreign_data_directory_ends_the_daemon() {
+    let mut foreign = view(Some("b"));
+    let other = ControlData { system_id: "1111111111111111111".into(), ..control(ControlState::InArchiveRecovery) };
+    foreign.server.control = Observed::Seen { value: other, at: NOW };
+    let memory = Memory { announced: Some(Role::Replica), ..Memory::default() };
+    assert_eq!(expect(&foreign, memory, 550), Action::Exit { code: 1 });
+}
+
+#[test]
+fn an_empty_directory_bootstraps_only_a_virgin_cluster() {
+    let mut empty = view(None);
+    stopped(&mut empty, ControlState::ShutDown);
+    empty.server.data_directory = DataDirectory::Empty;
+    assert!(matches!(expect(&empty, Memory::default(), 545), Action::Wait { .. }), "the cluster exists");
+    empty.store.snapshot = Some((Arc::new(ClusterView::default()), NOW));
+    assert_eq!(expect(&empty, Memory::default(), 530), Action::Store(StoreCall::ClaimInitialize));
+    empty.store.claimed = true;
+    assert_eq!(expect(&empty, Memory::default(), 532), Action::Begin(Task::Bootstrap));
+}
