@@ -1,0 +1,123 @@
+//! Makes a replica's data directory: one method after another until one works.
+
+use super::{Method, MethodError, Outcome, Progress, Request};
+use crate::postgres::Server;
+use regent_core::model::{ServerSettings, Source};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often the size of the growing data directory is taken, for whoever watches.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The methods named by `order`, as configured; pg_basebackup where none is named.
+fn methods(settings: &ServerSettings, order: &[String]) -> Vec<Method> {
+    if order.is_empty() {
+        return vec![Method::Basebackup];
+    }
+    order
+        .iter()
+        .filter_map(|name| match (name.as_str(), settings.methods.get(name)) {
+            ("basebackup", _) => Some(Method::Basebackup),
+            (_, Some(method)) => Some(Method::Command(method.clone())),
+            (_, None) => {
+                tracing::error!("the replica method {name} has no section in the configuration: leaving it out");
+                None
+            }
+        })
+        .collect()
+}
+
+/// Could a replica be made although there is nobody to copy from (BOOT-07)?
+pub fn can_run_without_source(settings: &ServerSettings, order: &[String]) -> bool {
+    methods(settings, order).iter().any(Method::works_without_source)
+}
+
+/// Makes the data directory from `source` with the methods in `order` and brings its configuration in order; returns
+/// the name of the method that worked. When none did, the data directory is removed, unless the last one wants it kept.
+/// Dropping the future ends the running method; the data directory is then as that left it.
+pub async fn create_replica(
+    server: &Server,
+    source: Option<&Source>,
+    order: &[String],
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<String, MethodError> {
+    let request = Request { server: server.clone(), source: source.cloned() };
+    let mut reason = "no method fits".to_owned();
+    let mut keep = true;
+    for method in methods(&server.settings, order) {
+        if source.is_none() && !method.works_without_source() {
+            continue;
+        }
+        keep = method.keeps_data();
+        if !keep {
+            clear(server).await?;
+        }
+        match with_progress(&method, &request, progress).await? {
+            Outcome::Done => {
+                tracing::info!("replica has been created using {}", method.name());
+                server.restore_configuration().await?;
+                server.close_data_directory().await?;
+                return Ok(method.name().to_owned());
+            }
+            Outcome::TryNext(why) => {
+                tracing::error!("Error creating replica using method {}: {why}", method.name());
+                reason = why;
+            }
+            Outcome::Fatal(why) => {
+                tracing::error!("Error creating replica using method {}: {why}", method.name());
+                reason = why;
+                break;
+            }
+        }
+    }
+    if !keep {
+        clear(server).await?;
+    }
+    Err(MethodError::NoneWorked(reason))
+}
+
+/// What cannot be removed is put aside.
+async fn clear(server: &Server) -> Result<(), MethodError> {
+    if let Err(error) = server.remove_data_directory().await {
+        tracing::error!("could not remove the data directory, putting it aside: {error}");
+        server.rename_failed_data_directory().await?;
+    }
+    Ok(())
+}
+
+async fn with_progress(
+    method: &Method,
+    request: &Request,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, MethodError> {
+    let report = async {
+        let mut interval = tokio::time::interval(PROGRESS_INTERVAL);
+        loop {
+            interval.tick().await;
+            let folder = request.server.settings.data_dir.clone();
+            let bytes = tokio::task::spawn_blocking(move || size_of(&folder)).await.unwrap_or(0);
+            progress(Progress { method: method.name().to_owned(), bytes });
+        }
+    };
+    tokio::select! {
+        biased;
+        outcome = method.run(request) => Ok(outcome?),
+        () = report => Err(MethodError::NoneWorked("the progress report ended".into())),
+    }
+}
+
+/// How many bytes the files below `folder` hold; what vanishes while it is counted does not count.
+fn size_of(folder: &Path) -> u64 {
+    let mut total = 0;
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                Ok(meta) => total += meta.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    total
+}

@@ -1,0 +1,111 @@
+//! Ways to make a data directory: bootstrap methods make the first one of a cluster, replica methods copy one. A method
+//! knows the server's settings and a server to copy from; it decides nothing and knows nothing of the cluster.
+
+mod basebackup;
+mod bootstrap;
+mod command;
+mod create;
+mod post_bootstrap;
+
+pub use bootstrap::{bootstrap_custom, bootstrap_initdb};
+pub use create::{can_run_without_source, create_replica};
+pub use post_bootstrap::post_bootstrap;
+
+use crate::postgres::{PgError, Server, SplitError};
+use regent_core::model::{MethodSettings, Source};
+
+/// What a method is given.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The server whose data directory is to be made.
+    pub server: Server,
+    /// Whom to copy; `None` where there is nobody.
+    pub source: Option<Source>,
+}
+
+/// How far a method is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The method's name.
+    pub method: String,
+    /// How many bytes the data directory holds.
+    pub bytes: u64,
+}
+
+/// How a method ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The data directory is there.
+    Done,
+    /// It did not work; the next method may be tried. The text says why.
+    TryNext(String),
+    /// It did not work, and no other method may be tried. The text says why.
+    Fatal(String),
+}
+
+/// One way to make a data directory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Method {
+    /// pg_basebackup.
+    Basebackup,
+    /// The operator's command.
+    Command(MethodSettings),
+}
+
+impl Method {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Method::Basebackup => "basebackup",
+            Method::Command(settings) => &settings.name,
+        }
+    }
+
+    /// It can work without a server to copy from.
+    pub fn works_without_source(&self) -> bool {
+        matches!(self, Method::Command(settings) if settings.no_leader)
+    }
+
+    /// It wants the data directory as it is, before and after.
+    pub fn keeps_data(&self) -> bool {
+        matches!(self, Method::Command(settings) if settings.keep_data)
+    }
+
+    /// Runs it. Dropping the future ends it with its whole process group.
+    pub async fn run(&self, request: &Request) -> Result<Outcome, PgError> {
+        match self {
+            Method::Basebackup => basebackup::run(request).await,
+            Method::Command(settings) => command::run(settings, request).await,
+        }
+    }
+}
+
+/// Why a bootstrap or a clone failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MethodError {
+    /// The server or one of its programs failed.
+    #[error(transparent)]
+    Postgres(#[from] PgError),
+    /// An option that is not the operator's to give, or that cannot be read.
+    #[error("{0}")]
+    Option(String),
+    /// A command cannot be split into words.
+    #[error("the command of {name} cannot be read")]
+    Command {
+        /// Whose.
+        name: String,
+        /// Why.
+        source: SplitError,
+    },
+    /// The operator's script failed.
+    #[error("{name} {status}")]
+    Script {
+        /// Which.
+        name: String,
+        /// `exited with code=N` and its like.
+        status: String,
+    },
+    /// No method worked; the last one's reason.
+    #[error("no replica method worked: {0}")]
+    NoneWorked(String),
+}

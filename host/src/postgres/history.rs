@@ -1,0 +1,82 @@
+//! Timeline history files: which timeline began where, and why. Pure, except for reading the local files.
+
+use super::Server;
+use super::error::{PgError, blocking};
+use regent_core::model::{Lsn, Timeline};
+use std::io::ErrorKind;
+
+/// The end of one timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The timeline that ended.
+    pub timeline: Timeline,
+    /// Where: the next timeline goes on from here.
+    pub switchpoint: Lsn,
+    /// Why, in the server's words.
+    pub reason: String,
+}
+
+/// Reads a history file: `timeline`, position and reason, separated by white space, one line each. What is not such a
+/// line (a comment, an empty line) says nothing.
+pub fn parse_history(text: &str) -> Vec<HistoryRow> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.trim();
+            let (timeline, rest) = line.split_once(char::is_whitespace)?;
+            let rest = rest.trim_start();
+            let (position, reason) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            Some(HistoryRow {
+                timeline: Timeline(timeline.parse().ok()?),
+                switchpoint: position.parse().ok()?,
+                reason: reason.trim().to_owned(),
+            })
+        })
+        .collect()
+}
+
+impl Server {
+    /// How the timelines up to `timeline` came to be, from the local files; `None` where the file is not there.
+    pub async fn local_history(&self, timeline: Timeline) -> Result<Option<Vec<HistoryRow>>, PgError> {
+        let wal = if self.binaries.version() >= 100_000 { "pg_wal" } else { "pg_xlog" };
+        let path = self.settings.data_dir.join(wal).join(format!("{:08X}.history", timeline.0));
+        blocking(move || match std::fs::read(&path) {
+            Ok(text) => Ok(Some(parse_history(&String::from_utf8_lossy(&text)))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(PgError::io_at("read", &path)(error)),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn history_is_read_and_comments_are_not() {
+        let text =
+            "# comment\n1\t0/5000148\tno recovery target specified\n\n2\t0/6000000\tbefore 2020\t-01-01\n3 0/7\nx\n";
+        let rows = parse_history(text);
+        assert_eq!(rows.len(), 3);
+        assert_eq!(rows[0].switchpoint, Lsn(0x500_0148));
+        assert_eq!(rows[0].reason, "no recovery target specified");
+        assert_eq!(rows[1].reason, "before 2020\t-01-01");
+        assert_eq!((rows[2].timeline, rows[2].reason.as_str()), (Timeline(3), ""));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(text in "\\PC*|[0-9A-F/\t \n]*") {
+            parse_history(&text);
+        }
+
+        #[test]
+        fn what_postgresql_writes_comes_back(rows in prop::collection::vec((1u32.., any::<u64>(), "[a-z][a-z ]{0,20}[a-z]"), 0..20)) {
+            let text: String = rows.iter().map(|(tli, lsn, why)| format!("{tli}\t{}\t{why}\n", Lsn(*lsn))).collect();
+            let read = parse_history(&text);
+            let expected: Vec<_> = rows.into_iter().map(|(timeline, lsn, reason)| HistoryRow { timeline: Timeline(timeline), switchpoint: Lsn(lsn), reason }).collect();
+            prop_assert_eq!(read, expected);
+        }
+    }
+}
