@@ -1,0 +1,14 @@
+//! The store: plugin loading, typed calls, and the wire documents, which live in this room only.
+
+mod codec;
+mod document;
+mod locate;
+mod store;
+
+pub use codec::{Snapshot, decode_cluster};
+pub use document::{MemberDocument, reasons, tags_value};
+pub use locate::{LocateError, StoreOptions, open};
+pub use store::{Answer, Lease, Store};
+
+/// The version that members publish: that of the peer whose documents these are, since peers compare it.
+pub const PEER_VERSION: &str = "4.1.5";
