@@ -1,1 +1,34 @@
-//! Placeholder.
+//! Regent, the host: the rooms around the pure core. Who may use whom (checked by `tests/tidy`):
+//!
+//! | room | may use |
+//! |---|---|
+//! | config | |
+//! | telemetry | |
+//! | postgres | telemetry |
+//! | fence | telemetry |
+//! | dcs | telemetry |
+//! | methods | postgres, telemetry |
+//! | observe | postgres, dcs |
+//! | act | postgres, dcs, methods, fence, config, observe |
+//! | agent | observe, act, fence, telemetry, dcs, postgres, config, methods |
+//! | api | config, telemetry, agent |
+//! | ctl | config, dcs |
+//! | demo | config, ctl |
+//! | daemon | config, telemetry, postgres, fence, dcs, methods, observe, act, agent, api |
+//!
+//! Every room may use `regent_core` and `ports`. The binaries wire them together.
+
+pub mod act;
+pub mod agent;
+pub mod api;
+pub mod config;
+pub mod ctl;
+pub mod daemon;
+pub mod dcs;
+pub mod demo;
+pub mod fence;
+pub mod methods;
+pub mod observe;
+pub mod ports;
+pub mod postgres;
+pub mod telemetry;

@@ -1,0 +1,361 @@
+//! Long work on the local server, performed: one function a task.
+
+use super::{ErrandWork, TaskWork, errands};
+use crate::config::Effective;
+use crate::methods;
+use crate::methods::{MethodError, Progress};
+use crate::observe::server::ServerEvent;
+use crate::postgres::{
+    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Server, Wanted,
+};
+use regent_core::model::{
+    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, Source, StartMode, StopMode, Task,
+    TaskOutcome,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// A stop's limit: the rules escalate or fence long before; this only bounds a postmaster that nothing ends.
+const STOP_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The checkpoint before a stop makes the stop short; past this it is not worth waiting for.
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(60);
+
+/// A promotion that replays what was received may take long; the lock decides, not this.
+const PROMOTION_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Letting go of a lost leader: a reload and the end of one process.
+const LET_GO_LIMIT: Duration = Duration::from_secs(2);
+
+/// pg_rewind, recovery and the operator's scripts take as long as they take; this only bounds what never ends.
+const WORK_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// A question to another server.
+const QUESTION_LIMIT: Duration = Duration::from_secs(3);
+
+/// How hard a stop under way tries; it can be made harder.
+#[derive(Clone, Debug)]
+pub struct StopControl {
+    mode: watch::Sender<StopMode>,
+}
+
+impl StopControl {
+    /// A stop that begins in this mode.
+    pub fn new(mode: StopMode) -> StopControl {
+        StopControl { mode: watch::Sender::new(mode) }
+    }
+
+    /// How hard it tries now.
+    pub fn mode(&self) -> StopMode {
+        *self.mode.borrow()
+    }
+
+    /// Makes it try harder.
+    pub fn escalate(&self, mode: StopMode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+/// What can be done to the local server.
+#[derive(Clone, Debug)]
+pub struct Deeds {
+    server: Server,
+    effective: Arc<Effective>,
+    pending: Arc<Mutex<BTreeMap<String, (String, String)>>>,
+    pub(super) callbacks: Arc<Callbacks>,
+    events: Option<mpsc::Sender<ServerEvent>>,
+}
+
+impl Deeds {
+    /// Deeds on this server.
+    pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
+        let callbacks = Arc::new(Callbacks::new());
+        Deeds { server, effective, pending: Arc::default(), callbacks, events: None }
+    }
+
+    /// Tells of servers that are started through this sender.
+    pub fn report_to(&mut self, events: mpsc::Sender<ServerEvent>) {
+        self.events = Some(events);
+    }
+
+    /// The local server as it is configured.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Takes a new configuration; says whether the server's part of it changed.
+    pub fn reconfigure(&mut self, effective: &Arc<Effective>) -> bool {
+        let changed = effective.server != self.effective.server;
+        self.server.settings = Arc::new(effective.server.clone());
+        self.effective = Arc::clone(effective);
+        changed
+    }
+
+    /// Parameters that wait for a restart: name, old value, new value.
+    pub fn pending_restart(&self) -> BTreeMap<String, (String, String)> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_pending(&self, pending: Vec<PendingRestart>) {
+        let pending = pending.into_iter().map(|one| (one.name, (one.old, one.new))).collect();
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    }
+
+    /// Long work as a future. Dropping it gives the work up; its children are killed.
+    pub fn perform(&self, task: Task, stop: Option<StopControl>, postmaster: Option<Postmaster>) -> TaskWork {
+        let deeds = self.clone();
+        Box::pin(async move {
+            match deeds.do_task(task, stop, postmaster).await {
+                Ok(outcome) => outcome,
+                Err(error) => TaskOutcome::Failed(describe(&error)),
+            }
+        })
+    }
+
+    async fn do_task(
+        self,
+        task: Task,
+        stop: Option<StopControl>,
+        postmaster: Option<Postmaster>,
+    ) -> Result<TaskOutcome, MethodError> {
+        match task {
+            Task::Bootstrap => self.bootstrap().await?,
+            Task::Clone { source, only_basebackup } => self.clone_from(source, only_basebackup).await?,
+            Task::Start(mode) => self.start(&mode).await?,
+            Task::Stop { mode, checkpoint_first } => {
+                let control = stop.unwrap_or_else(|| StopControl::new(mode));
+                self.stop(control, checkpoint_first, postmaster).await?;
+            }
+            Task::Promote => self.promote(postmaster).await?,
+            Task::Follow(source) => self.follow(source, postmaster).await?,
+            Task::StopReceiving => self.stop_receiving().await?,
+            Task::Restart(mode) => {
+                self.stop(StopControl::new(StopMode::Fast), true, postmaster).await?;
+                self.start(&mode).await?;
+            }
+            Task::CompareHistories(source) => return Ok(self.compare(&source).await?),
+            Task::Rewind(source) => self.server.pg_rewind(&source, WORK_LIMIT).await?,
+            Task::RecoverInSingleUserMode => self.recover().await?,
+            Task::Wipe => self.wipe(postmaster).await?,
+            Task::SetAsideFailedBootstrap => {
+                if let Some(postmaster) = postmaster {
+                    postgres::stop(postmaster, postgres::StopMode::Immediate, STOP_LIMIT).await?;
+                }
+                self.server.rename_failed_data_directory().await?;
+            }
+        }
+        Ok(TaskOutcome::Done)
+    }
+
+    async fn bootstrap(&self) -> Result<(), MethodError> {
+        let bootstrap = &self.effective.bootstrap;
+        let wanted = match &bootstrap.method {
+            Some(method) => {
+                methods::bootstrap_custom(&self.server, method, bootstrap).await?;
+                Wanted::custom_bootstrap(bootstrap)
+            }
+            None => {
+                methods::bootstrap_initdb(&self.server, bootstrap).await?;
+                Wanted::primary()
+            }
+        };
+        self.launch_and_wait(&wanted, Role::Primary).await?;
+        methods::post_bootstrap(&self.server, bootstrap).await?;
+        if bootstrap.method.is_some() {
+            self.server.configure(&Wanted::primary()).await?;
+            self.server.reload(&mut self.connection()).await?;
+        }
+        Ok(())
+    }
+
+    async fn clone_from(&self, source: Option<Source>, only_basebackup: bool) -> Result<(), MethodError> {
+        let configured = &self.effective.server.create_replica_methods;
+        let basebackup = ["basebackup".to_owned()];
+        let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
+        let progress = |progress: Progress| tracing::debug!("{}: {} bytes", progress.method, progress.bytes);
+        let method = methods::create_replica(&self.server, source.as_ref(), order, &progress).await?;
+        tracing::info!("the replica was made by {method}");
+        let target = source.map_or(FollowTarget::None, |source| FollowTarget::Source(self.with_slot(source)));
+        Ok(self.launch_and_wait(&Wanted::replica(target), Role::Replica).await?)
+    }
+
+    /// Crash recovery in single-user mode; where a restored backup waits for its own recovery, that comes first
+    /// (HA-61).
+    async fn recover(&self) -> Result<(), PgError> {
+        let backup = self.server.settings.data_dir.join("backup_label").exists();
+        if backup && self.server.binaries.version() >= 150_000 {
+            tracing::info!("a backup_label is there: the next start recovers from it");
+            return Ok(());
+        }
+        self.server.single_user_recovery(WORK_LIMIT).await
+    }
+
+    /// A clone takes no slot, for there is none yet; the standby that comes of it does.
+    fn with_slot(&self, source: Source) -> Source {
+        let slot =
+            self.effective.settings.use_slots.then(|| regent_core::decide::slot_name(&self.server.settings.name));
+        Source { slot, ..source }
+    }
+
+    async fn start(&self, mode: &StartMode) -> Result<(), PgError> {
+        let (wanted, role) = match mode {
+            StartMode::Primary => (Wanted::primary(), Role::Primary),
+            StartMode::Follow(source) => (Wanted::replica(FollowTarget::Source(source.clone())), Role::Replica),
+            StartMode::Standby => (Wanted::replica(FollowTarget::None), Role::Replica),
+        };
+        self.launch_and_wait(&wanted, role).await
+    }
+
+    /// Starts the server and waits until it takes connections. It may recover for as long as it lives: how long is too
+    /// long is for the rules to say.
+    async fn launch_and_wait(&self, wanted: &Wanted, role: Role) -> Result<(), PgError> {
+        let (postmaster, written) = self.server.launch(wanted).await?;
+        self.set_pending(written.held_back);
+        if let Some(events) = &self.events
+            && events.send(ServerEvent::Found(postmaster)).await.is_err()
+        {
+            tracing::debug!("a server was started after the loop had ended");
+        }
+        self.server.wait_until_up(postmaster, STOP_LIMIT).await?;
+        self.server.save_configuration().await?;
+        tracing::info!("the server is up as {role}");
+        Ok(())
+    }
+
+    async fn stop(
+        &self,
+        control: StopControl,
+        checkpoint_first: bool,
+        postmaster: Option<Postmaster>,
+    ) -> Result<(), PgError> {
+        let Some(postmaster) = postmaster else {
+            return Ok(());
+        };
+        let mut mode = control.mode.subscribe();
+        if checkpoint_first {
+            tokio::select! {
+                written = self.server.checkpoint(CHECKPOINT_LIMIT) => {
+                    if let Err(error) = written {
+                        tracing::warn!("the checkpoint before the stop was not written: {}", describe(&error));
+                    }
+                }
+                _ = mode.changed() => {}
+            }
+        }
+        loop {
+            let now = *mode.borrow_and_update();
+            tokio::select! {
+                ended = postgres::stop(postmaster, as_signal(now), STOP_LIMIT) => return ended.map(drop),
+                changed = mode.changed() => if changed.is_err() {
+                    return postgres::stop(postmaster, as_signal(now), STOP_LIMIT).await.map(drop);
+                },
+            }
+        }
+    }
+
+    async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
+        let postmaster = postmaster.ok_or(PgError::NotRunning)?;
+        if let Some(command) = &self.server.settings.pre_promote {
+            let program = postgres::Program::from_words(
+                postgres::split(command).map_err(|error| PgError::Unreadable(format!("pre_promote: {error}")))?,
+            );
+            program.succeed(WORK_LIMIT).await?;
+        }
+        self.server.promote(postmaster, PROMOTION_LIMIT).await
+    }
+
+    /// A connection for one piece of work.
+    pub(super) fn connection(&self) -> Connection {
+        Connection::new(&self.server, Purpose::Work)
+    }
+
+    async fn follow(&self, source: Option<Source>, postmaster: Option<Postmaster>) -> Result<(), PgError> {
+        let target = source.clone().map_or(FollowTarget::None, FollowTarget::Source);
+        let wanted = Wanted::replica(target);
+        match self.server.follow(&mut self.connection(), &wanted).await? {
+            Followed::Unchanged | Followed::Reloaded => Ok(()),
+            Followed::RestartNeeded(settings) => {
+                tracing::info!("the server restarts, for {} can not be changed otherwise", settings.join(", "));
+                self.stop(StopControl::new(StopMode::Fast), false, postmaster).await?;
+                self.start(&source.map_or(StartMode::Standby, StartMode::Follow)).await
+            }
+        }
+    }
+
+    async fn stop_receiving(&self) -> Result<(), PgError> {
+        if !self.server.stop_receiving(&mut self.connection(), LET_GO_LIMIT).await? {
+            tracing::info!("this version can not let go of a lost leader without a restart: its position may move");
+        }
+        Ok(())
+    }
+
+    async fn compare(&self, source: &Source) -> Result<TaskOutcome, PgError> {
+        let local = self.local_end().await?;
+        let mut leader = self.server.replicate_from(source, QUESTION_LIMIT).await?;
+        let timeline = leader.identify(QUESTION_LIMIT).await?.timeline;
+        let switches = leader.history(timeline, QUESTION_LIMIT).await?;
+        tracing::info!(
+            "the local log ends on timeline {} at {}; {} is on timeline {timeline}",
+            local.timeline,
+            local.lsn,
+            source.name
+        );
+        let switches = switches.into_iter().map(|row| (row.timeline, row.switchpoint)).collect();
+        Ok(TaskOutcome::Histories(local, LeaderHistory { timeline, switches }))
+    }
+
+    async fn local_end(&self) -> Result<LocalEnd, PgError> {
+        if postgres::find_running(&self.server.settings.data_dir).is_some() {
+            let timeline =
+                self.server.replicate_locally(QUESTION_LIMIT).await?.identify(QUESTION_LIMIT).await?.timeline;
+            let monitoring = postgres::monitor(&mut self.connection(), self.server.binaries.version()).await?;
+            let lsn = monitoring.replayed_lsn.or(monitoring.current_lsn).unwrap_or_default();
+            return Ok(LocalEnd { timeline, lsn, in_recovery: !monitoring.is_primary });
+        }
+        Ok(stopped_end(&postgres::control_data(&self.server.binaries, &self.server.settings.data_dir).await?))
+    }
+
+    async fn wipe(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
+        if let Some(postmaster) = postmaster {
+            postgres::stop(postmaster, postgres::StopMode::Immediate, STOP_LIMIT).await?;
+        }
+        self.server.remove_data_directory().await
+    }
+
+    /// Short work as a future; `role` is the member's.
+    pub fn errand(&self, errand: Errand, role: Role) -> ErrandWork {
+        let deeds = self.clone();
+        Box::pin(async move { errands::perform(&deeds, errand, role).await.map_err(|error| describe(&error)) })
+    }
+}
+
+/// Where the log of a stopped server ends: a standby's at the end of its replay, a primary's at its last checkpoint.
+fn stopped_end(control: &ControlData) -> LocalEnd {
+    let standby = matches!(control.state, ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery);
+    if standby && control.minimum_recovery_end.0 > 0 {
+        let timeline = control.minimum_recovery_timeline;
+        return LocalEnd { timeline, lsn: control.minimum_recovery_end, in_recovery: true };
+    }
+    LocalEnd { timeline: control.checkpoint_timeline, lsn: control.checkpoint, in_recovery: false }
+}
+
+fn as_signal(mode: StopMode) -> postgres::StopMode {
+    match mode {
+        StopMode::Fast => postgres::StopMode::Fast,
+        StopMode::Immediate => postgres::StopMode::Immediate,
+        StopMode::Kill => postgres::StopMode::Kill,
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,91 @@
+//! Short work on the local server, performed beside the long.
+
+use super::Finding;
+use super::deeds::Deeds;
+use crate::ports;
+use crate::postgres::{FollowTarget, PgError, Wanted, find_running};
+use regent_core::model::{Callback, Errand, HistoryRow, Lsn, Role, Source, Timeline};
+use std::time::Duration;
+
+/// The first checkpoint of a new primary may be a big one.
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Does one errand; `role` is the member's.
+pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result<Finding, PgError> {
+    match errand {
+        // Members are asked by the loop itself, which knows where they are.
+        Errand::Probe { .. } => {}
+        Errand::SyncSlots { wanted, unwanted, advance } => sync_slots(deeds, &wanted, &unwanted, &advance).await?,
+        Errand::CheckpointAfterPromote => deeds.server().checkpoint(CHECKPOINT_LIMIT).await?,
+        Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,
+        Errand::Callback(event, role) => callback(deeds, event, role),
+        Errand::ReadHistory => return history(deeds).await.map(Finding::History),
+    }
+    Ok(Finding::Nothing)
+}
+
+async fn sync_slots(
+    deeds: &Deeds,
+    wanted: &[String],
+    unwanted: &[String],
+    advance: &[(String, Lsn)],
+) -> Result<(), PgError> {
+    let mut connection = deeds.connection();
+    for name in wanted {
+        connection.create_physical_slot(name).await?;
+    }
+    for name in unwanted {
+        if !connection.drop_slot(name).await? {
+            tracing::info!("the slot {name} is in use and stays");
+        }
+    }
+    for (name, to) in advance {
+        connection.advance_slot(name, *to).await?;
+    }
+    Ok(())
+}
+
+fn callback(deeds: &Deeds, event: Callback, role: Role) {
+    let settings = &deeds.server().settings;
+    if let Some(command) = settings.callbacks.get(event.as_str()) {
+        deeds.callbacks.call(command, event.as_str(), role.as_str(), &settings.scope);
+    }
+}
+
+/// Writes what the running server should be configured as, lets it read that, and sees what waits for a restart.
+async fn apply_configuration(deeds: &Deeds, role: Role, follow: Option<Source>) -> Result<(), PgError> {
+    let server = deeds.server();
+    let mut connection = deeds.connection();
+    let wanted = match role {
+        Role::Primary | Role::Promoted => Wanted::primary(),
+        _ => Wanted::replica(follow.map_or(FollowTarget::None, FollowTarget::Source)),
+    };
+    let written = server.configure(&wanted).await?;
+    server.reload(&mut connection).await?;
+    let mut pending = server.pending_restart(&mut connection).await?;
+    pending.extend(written.held_back);
+    deeds.set_pending(pending);
+    Ok(())
+}
+
+/// The history of timelines from the local files; the newest row says when it was and that we lead.
+async fn history(deeds: &Deeds) -> Result<Vec<HistoryRow>, PgError> {
+    let server = deeds.server();
+    let data_dir = &server.settings.data_dir;
+    if find_running(data_dir).is_none() {
+        return Err(PgError::NotRunning);
+    }
+    let timeline = server.replicate_locally(Duration::from_secs(3)).await?.identify(Duration::from_secs(3)).await?;
+    let rows = server.local_history(timeline.timeline).await?.unwrap_or_default();
+    let count = rows.len();
+    let at = jiff::Timestamp::from_microsecond(ports::wall_now().0).unwrap_or_default();
+    let at = at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string();
+    let rows = rows.into_iter().enumerate().map(|(index, row)| HistoryRow {
+        timeline: Timeline(row.timeline.0),
+        switch_lsn: row.switchpoint,
+        reason: row.reason,
+        timestamp: (index + 1 == count).then(|| at.clone()),
+        new_leader: (index + 1 == count).then(|| server.settings.name.clone()),
+    });
+    Ok(rows.collect())
+}

@@ -1,0 +1,86 @@
+//! The configuration in force: the local file and the store's document, merged; and what a change of either means.
+
+use crate::config::{DynamicConfig, Effective, LocalConfig, Source};
+use std::sync::Arc;
+
+/// The configuration in force.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Where the local part comes from.
+    pub source: Source,
+    /// The local part.
+    pub local: LocalConfig,
+    /// The store's part; `None` until the store or a saved copy gave one.
+    pub dynamic: Option<DynamicConfig>,
+    /// Both merged.
+    pub effective: Arc<Effective>,
+    /// `server_version_num` of the binaries.
+    pub version: u32,
+}
+
+impl Configuration {
+    /// Takes a new document from the store. Says whether anything changed; an invalid document changes nothing.
+    pub fn take_dynamic(&mut self, document: &serde_json::Value) -> bool {
+        let dynamic = match DynamicConfig::from_value(document.clone()) {
+            Ok(dynamic) => dynamic,
+            Err(error) => {
+                tracing::warn!("the store's configuration is left aside: {error}");
+                return false;
+            }
+        };
+        if self.dynamic.as_ref() == Some(&dynamic) {
+            return false;
+        }
+        self.dynamic = Some(dynamic);
+        self.rebuild()
+    }
+
+    /// Reads the local part again. Errors are logged and change nothing.
+    pub fn reload_local(&mut self) -> bool {
+        match LocalConfig::load(&self.source) {
+            Ok(local) => {
+                self.local = local;
+                self.rebuild()
+            }
+            Err(errors) => {
+                tracing::error!("the configuration was not reloaded, the old one stays: {errors}");
+                false
+            }
+        }
+    }
+
+    fn rebuild(&mut self) -> bool {
+        let dynamic = self.dynamic.clone().unwrap_or_default();
+        let effective = Effective::build(&self.local, &dynamic, self.version);
+        for warning in &effective.warnings {
+            if !self.effective.warnings.contains(warning) {
+                tracing::warn!("{warning}");
+            }
+        }
+        for key in crate::config::changes(&self.effective, &effective).after_restart {
+            tracing::warn!("a changed {key} only counts once the daemon is started again");
+        }
+        let changed = effective != *self.effective;
+        self.effective = Arc::new(effective);
+        changed
+    }
+
+    /// `conn_url` of this member.
+    pub fn conn_url(&self) -> String {
+        let server = &self.effective.server;
+        format!("postgres://{}/{}", server.connect_address, server.database)
+    }
+
+    /// `proxy_url` of this member, where it has one.
+    pub fn proxy_url(&self) -> Option<String> {
+        let server = &self.effective.server;
+        server.proxy_address.as_ref().map(|address| format!("postgres://{address}/{}", server.database))
+    }
+
+    /// `api_url` of this member.
+    pub fn api_url(&self) -> String {
+        let restapi = &self.effective.restapi;
+        let scheme = if restapi.certfile.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/patroni", restapi.connect_address)
+    }
+}

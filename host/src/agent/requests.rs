@@ -1,0 +1,188 @@
+//! What operators ask: checked, noted in the view as a wish for the rules, and answered.
+
+use super::event::Event;
+use super::handle::{Probe, Reply, Request, RestartConditions, ScheduledRestart, Written};
+use super::{Agent, document, perform};
+use crate::{dcs, ports};
+use regent_core::model::{
+    Moment, PgState, PostmasterStatus, ReinitializeRequest, RestartRequest, TaskOutcome, WallTime,
+};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+impl Agent {
+    pub(super) fn take_request(&mut self, request: Request) {
+        match request {
+            Request::Restart(conditions, reply) => self.ask_restart(&conditions, reply),
+            Request::ScheduleRestart(restart, reply) => self.schedule_restart(restart, reply),
+            Request::CancelRestart(reply) => {
+                let text = match self.scheduled_restart.take() {
+                    Some(_) => answer(200, "scheduled restart deleted"),
+                    None => answer(404, "no restarts are scheduled"),
+                };
+                tell(reply, text);
+            }
+            Request::Reinitialize { force, from_leader, reply } => {
+                let said = self.ask_reinitialize(force, from_leader);
+                tell(reply, said);
+            }
+            Request::Reload => self.reload(),
+            Request::WriteFailover { leader, candidate, scheduled_at, reply } => {
+                let (store, budget) = (self.parts.store.clone(), self.view.settings.retry_timeout);
+                self.write(reply, async move {
+                    let (leader, candidate) = (leader.as_deref(), candidate.as_deref());
+                    store.write_failover(leader, candidate, scheduled_at.as_deref(), budget).await
+                });
+            }
+            Request::ClearFailover { version, reply } => {
+                let (store, budget) = (self.parts.store.clone(), self.view.settings.retry_timeout);
+                self.write(reply, async move { store.clear_failover(Some(version), budget).await });
+            }
+            Request::WriteConfig { config, expect, reply } => {
+                let (store, budget) = (self.parts.store.clone(), self.view.settings.retry_timeout);
+                self.write(reply, async move { store.write_config(&config, expect, budget).await });
+            }
+            Request::Refresh(reply) => self.refresh(reply),
+            Request::ProbeMembers(members, reply) => self.probe_for(members, reply),
+            Request::Shutdown => {
+                tracing::info!("the daemon was told to end");
+                self.view.requests.shutdown = true;
+            }
+        }
+    }
+
+    fn restart_refusal(&self, conditions: &RestartConditions) -> Option<Reply> {
+        let unmet = conditions.role.is_some_and(|role| role != self.memory.role)
+            || conditions.version_below.is_some_and(|version| self.view.server.version >= version)
+            || (conditions.only_pending && self.pending_restart.is_empty());
+        if unmet {
+            return Some(answer(503, "restart conditions are not satisfied"));
+        }
+        if let Some(running) = &self.view.running {
+            return Some(answer(503, &format!("{} already in progress", running.task)));
+        }
+        let starting = matches!(self.view.server.status, Some(PostmasterStatus::Starting));
+        (starting || document::state(&self.view, &self.memory) == PgState::Starting)
+            .then(|| answer(503, "postgres is still starting"))
+    }
+
+    fn ask_restart(&mut self, conditions: &RestartConditions, reply: oneshot::Sender<Reply>) {
+        if let Some(refusal) = self.restart_refusal(conditions) {
+            tell(reply, refusal);
+            return;
+        }
+        self.view.requests.restart = Some(RestartRequest { timeout: conditions.timeout });
+        self.restart_reply = Some(reply);
+    }
+
+    fn schedule_restart(&mut self, restart: ScheduledRestart, reply: oneshot::Sender<Reply>) {
+        if self.scheduled_restart.is_some() {
+            tell(reply, answer(409, "Another restart is already scheduled"));
+            return;
+        }
+        self.scheduled_restart = Some(restart);
+        tell(reply, answer(202, "Restart scheduled"));
+    }
+
+    /// The moment on the boot-time clock at which the wall clock will show `at`.
+    pub(super) fn moment_of(&self, at: WallTime) -> Moment {
+        let ahead = u64::try_from(at.0 - ports::wall_now().0).unwrap_or(0);
+        ports::now() + std::time::Duration::from_micros(ahead)
+    }
+
+    pub(super) fn check_scheduled_restart(&mut self) {
+        let due = self.scheduled_restart.take_if(|restart| restart.at <= self.view.wall);
+        let Some(restart) = due else { return };
+        if self.view.settings.paused {
+            tracing::info!("the scheduled restart is dropped: the cluster is in maintenance");
+        } else if let Some(refusal) = self.restart_refusal(&restart.conditions) {
+            tracing::info!("the scheduled restart is dropped: {}", refusal.text);
+        } else {
+            self.view.requests.restart = Some(RestartRequest { timeout: restart.conditions.timeout });
+        }
+    }
+
+    fn ask_reinitialize(&mut self, force: bool, from_leader: bool) -> Reply {
+        let leader = self.view.cluster().and_then(|cluster| cluster.leader_name());
+        let Some(leader) = leader else {
+            return answer(503, "Cluster has no leader, can not reinitialize");
+        };
+        if leader == self.view.settings.name {
+            return answer(503, "I am the leader, can not reinitialize");
+        }
+        if let Some(running) = self.view.running.as_ref().filter(|_| !force) {
+            return answer(503, &format!("{} already in progress", running.task));
+        }
+        self.view.requests.reinitialize = Some(ReinitializeRequest { from_leader, force });
+        answer(200, "reinitialize started")
+    }
+
+    fn reload(&mut self) {
+        let changed = self.parts.configuration.reload_local();
+        if changed {
+            self.configuration_changed();
+        } else {
+            tracing::info!("no local configuration item changed");
+        }
+        self.view.requests.apply_configuration = true;
+    }
+
+    /// Writes to the store beside the loop, answers, and lets the loop read what came of it.
+    fn write(&self, reply: oneshot::Sender<Written>, write: impl Future<Output = dcs::Answer<()>> + Send + 'static) {
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let written = match write.await {
+                dcs::Answer::Done(()) => Written::Done,
+                dcs::Answer::Refused(_) => Written::Conflict,
+                dcs::Answer::Unreachable(why) | dcs::Answer::Unknown(why) => Written::Failed(why),
+            };
+            tell(reply, written);
+            perform::send(&sender, Event::StoreChanged).await;
+        });
+    }
+
+    fn refresh(&self, reply: oneshot::Sender<Result<Arc<dcs::Snapshot>, String>>) {
+        let budget = self.view.settings.retry_timeout;
+        let store = self.parts.store.clone();
+        tokio::spawn(async move {
+            let answer = match store.load(budget).await {
+                dcs::Answer::Done(snapshot) => Ok(Arc::new(snapshot)),
+                dcs::Answer::Refused(why) | dcs::Answer::Unreachable(why) | dcs::Answer::Unknown(why) => Err(why),
+            };
+            tell(reply, answer);
+        });
+    }
+
+    fn probe_for(&self, members: Vec<String>, reply: oneshot::Sender<std::collections::BTreeMap<String, Probe>>) {
+        let targets = self.probe_targets(&members);
+        let client = self.parts.client.clone();
+        tokio::spawn(async move {
+            let round = crate::observe::probe::ask(&client, ports::now(), targets, None).await;
+            let answers = round.answers.into_iter().map(|(name, status)| {
+                let probe = status.map_or_else(|| Probe::Silent("not reachable".to_owned()), Probe::Answered);
+                (name, probe)
+            });
+            tell(reply, answers.collect());
+        });
+    }
+}
+
+fn answer(status: u16, text: &str) -> Reply {
+    Reply { status, text: text.to_owned() }
+}
+
+/// Answers; whoever asked may have gone.
+fn tell<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::debug!("nobody waits for the answer any more");
+    }
+}
+
+/// Answers a restart by what came of it.
+pub(super) fn answer_restart(reply: oneshot::Sender<Reply>, outcome: &TaskOutcome) {
+    let said = match outcome {
+        TaskOutcome::Done => answer(200, "restarted successfully"),
+        _ => answer(503, "restart failed"),
+    };
+    tell(reply, said);
+}

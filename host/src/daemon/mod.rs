@@ -1,0 +1,103 @@
+//! Wires the rooms into one daemon: configuration, store, server, guard, API and loop, in that order.
+//!
+//! It holds no logic of its own beyond the order of things at the start and at the end.
+
+mod startup;
+
+use crate::agent::handle::{Handle, Request};
+use crate::agent::{self, Parts};
+use crate::api::ApiServer;
+use crate::config::{Effective, Source};
+use crate::ports;
+use crate::telemetry::logging;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Runs the daemon on the configuration at `path` (a file or a folder), or on the environment alone.
+///
+/// One thread runs everything but the store's backend, which has threads of its own: a member of a cluster mostly
+/// waits, and a second core belongs to the database.
+pub fn run(path: Option<PathBuf>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return startup::refuse(&format!("the daemon's runtime can not be built: {error}"));
+        }
+    };
+    let code = runtime.block_on(serve(Source::new(path, ports::patroni_variables())));
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+async fn serve(source: Source) -> u8 {
+    let logging = logging::start();
+    let started = match startup::begin(source).await {
+        Ok(started) => started,
+        Err(error) => {
+            tracing::error!(target: logging::CRITICAL, "{error:#}");
+            return 1;
+        }
+    };
+    logging.set_level(&started.effective.log.level);
+    let applied = started.parts.applied.subscribe();
+    let (agent, handle) = agent::build(started.parts);
+    let api = match ApiServer::start(startup::api_options(&started.effective), handle.clone()).await {
+        Ok(api) => api,
+        Err(error) => {
+            tracing::error!(target: logging::CRITICAL, "the REST API can not be served: {error}");
+            return 1;
+        }
+    };
+    tokio::spawn(hear_signals(handle.requests.clone()));
+    tokio::spawn(follow_configuration(applied, api, logging));
+    agent.run().await
+}
+
+/// SIGTERM and SIGINT end the daemon in order, once; SIGHUP reads the configuration again.
+async fn hear_signals(requests: tokio::sync::mpsc::Sender<Request>) {
+    let streams = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
+        tracing::error!("signals can not be heard: only SIGKILL ends this daemon");
+        return;
+    };
+    loop {
+        let request = tokio::select! {
+            _ = terminate.recv() => Request::Shutdown,
+            _ = interrupt.recv() => Request::Shutdown,
+            _ = hangup.recv() => Request::Reload,
+        };
+        if requests.send(request).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Lets the API and the log follow each configuration that comes into force.
+async fn follow_configuration(
+    mut applied: watch::Receiver<Arc<Effective>>,
+    mut api: ApiServer,
+    logging: logging::Control,
+) {
+    while applied.changed().await.is_ok() {
+        let effective = Arc::clone(&applied.borrow_and_update());
+        logging.set_level(&effective.log.level);
+        if let Err(error) = api.reconfigure(startup::api_options(&effective)).await {
+            tracing::error!("the REST API keeps its old settings: {error}");
+        }
+    }
+}
+
+/// What the loop and the wiring around it need once the start went well.
+pub(super) struct Started {
+    parts: Parts,
+    effective: Arc<Effective>,
+}
+
+/// Lets the compiler check that the door can be shared with the API's tasks.
+const _: fn(Handle) = |handle| {
+    fn shared<T: Send + Sync + Clone>(_: T) {}
+    shared(handle);
+};

@@ -1,0 +1,3 @@
+//! What the daemon says of itself: the log.
+
+pub mod logging;
