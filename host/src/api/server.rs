@@ -1,0 +1,240 @@
+//! The listener and its connections: each has its own task and deadlines, so that silent and slow clients hold up
+//! nobody but themselves.
+
+use super::head::{self, HEAD_BYTES_MAX, Head};
+use super::{Options, Shared, router, tls};
+use crate::agent::handle::Handle;
+use axum::Router;
+use bytes::{Buf, BytesMut};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+/// How long a client may take to send the head of a request, the first byte included.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client may take to accept an answer.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections at a time. A flood beyond that waits in the kernel's queue for at most [`HEAD_PATIENCE`] each.
+const CONNECTIONS_MAX: usize = 512;
+
+/// Why the API can not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The address is no address.
+    #[error("restapi.listen {0:?} is not host:port")]
+    Address(String),
+    /// The address is not to be had.
+    #[error("restapi.listen {address:?} can not be listened on: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate is not usable.
+    #[error("{file}: {reason}")]
+    Certificate {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The API as it is served.
+pub struct ApiServer {
+    shared: Arc<Shared>,
+    listener: AbortHandle,
+}
+
+impl ApiServer {
+    /// Binds and serves.
+    ///
+    /// # Errors
+    /// When the address or the certificate is not usable.
+    pub async fn start(options: Options, handle: Handle) -> Result<ApiServer, ApiError> {
+        let acceptor = tls::acceptor(&options)?;
+        let listener = bind(&options.listen).await?;
+        let shared = Arc::new(Shared::new(handle, options));
+        let listener = tokio::spawn(accept(listener, Arc::clone(&shared), acceptor)).abort_handle();
+        Ok(ApiServer { shared, listener })
+    }
+
+    /// Takes changed options; what listens goes on listening unless the address changed. A certificate is read again.
+    ///
+    /// # Errors
+    /// When the new address or certificate is not usable: then everything stays as it was.
+    pub async fn reconfigure(&mut self, options: Options) -> Result<(), ApiError> {
+        let old = self.shared.options();
+        if *old == options && options.certfile.is_none() {
+            return Ok(());
+        }
+        let acceptor = tls::acceptor(&options)?;
+        if old.listen == options.listen && old.certfile.is_none() && acceptor.is_none() {
+            self.shared.set_options(options);
+            return Ok(());
+        }
+        if old.listen == options.listen {
+            // The same port can only be bound again once it is free.
+            self.listener.abort();
+        }
+        let listener = bind(&options.listen).await?;
+        self.listener.abort();
+        self.shared.set_options(options);
+        self.listener = tokio::spawn(accept(listener, Arc::clone(&self.shared), acceptor)).abort_handle();
+        Ok(())
+    }
+}
+
+async fn bind(listen: &str) -> Result<TcpListener, ApiError> {
+    let (host, port) = listen.rsplit_once(':').ok_or_else(|| ApiError::Address(listen.to_owned()))?;
+    let port: u16 = port.parse().map_err(|_| ApiError::Address(listen.to_owned()))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let bound = match host {
+        "" | "*" => match TcpListener::bind(("::", port)).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => TcpListener::bind(("0.0.0.0", port)).await,
+        },
+        host => TcpListener::bind((host, port)).await,
+    };
+    bound.map_err(|source| ApiError::Listen { address: listen.to_owned(), source })
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, acceptor: Option<tls::Acceptor>) {
+    let router = router::build(Arc::clone(&shared));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("the REST API could not accept a connection: {error}");
+                pause().await;
+                continue;
+            }
+        };
+        let (shared, router, acceptor) = (Arc::clone(&shared), router.clone(), acceptor.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = connection(stream, peer, acceptor, &shared, router).await {
+                tracing::debug!("API connection from {peer}: {error}");
+            }
+        });
+    }
+}
+
+/// Out of file descriptors or memory, most likely: others have to finish first.
+#[allow(clippy::disallowed_methods, reason = "paces a failing accept")]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(100)).await; // pace: a failing accept fails again at once
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: Option<tls::Acceptor>,
+    shared: &Arc<Shared>,
+    router: Router,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    match acceptor {
+        None => serve(stream, router::Peer { address: peer, certified: false, encrypted: false }, shared, router).await,
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream));
+            let stream = handshake.await.map_err(|_| io::ErrorKind::TimedOut)??;
+            let certified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
+            serve(stream, router::Peer { address: peer, certified, encrypted: true }, shared, router).await
+        }
+    }
+}
+
+/// Answers health checks itself, for as long as the client asks for nothing else; the rest goes to the router.
+async fn serve<S>(mut stream: S, peer: router::Peer, shared: &Arc<Shared>, router: Router) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut buffer = BytesMut::with_capacity(1024);
+    loop {
+        match head::read(&buffer, shared) {
+            Head::Answer(answer, keep, used) => {
+                let written = tokio::time::timeout(WRITE_PATIENCE, stream.write_all(&answer));
+                written.await.map_err(|_| io::ErrorKind::TimedOut)??;
+                buffer.advance(used);
+                if !keep {
+                    return stream.shutdown().await;
+                }
+            }
+            Head::Partial if buffer.len() < HEAD_BYTES_MAX => {
+                let read = tokio::time::timeout(HEAD_PATIENCE, stream.read_buf(&mut buffer));
+                if read.await.map_err(|_| io::ErrorKind::TimedOut)?? == 0 {
+                    return Ok(());
+                }
+            }
+            Head::Partial | Head::Malformed | Head::Other => {
+                return route(Rejoined { first: buffer, stream }, peer, router).await;
+            }
+        }
+    }
+}
+
+async fn route<S>(stream: Rejoined<S>, peer: router::Peer, router: Router) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = router.layer(axum::Extension(peer));
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .keep_alive(true)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await;
+    served.map_err(io::Error::other)
+}
+
+/// A stream whose first bytes were read already.
+struct Rejoined<S> {
+    first: BytesMut,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rejoined<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let count = self.first.len().min(buffer.remaining());
+        buffer.put_slice(&self.first.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rejoined<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
