@@ -1,0 +1,203 @@
+//! `show-config` and `edit-config`.
+
+use super::context::{Context, done};
+use super::output::{confirm, line};
+use super::{CtlError, Result};
+use crate::config::{deep_equal, merge_patch};
+use crate::dcs::Answer;
+use serde_json::{Map, Value};
+use similar::TextDiff;
+use std::io::Read;
+use std::process::Command;
+
+/// How the configuration is to be changed.
+#[derive(Default)]
+pub(super) struct Edit {
+    pub quiet: bool,
+    pub set: Vec<String>,
+    pub pg: Vec<String>,
+    pub apply: Option<String>,
+    pub replace: Option<String>,
+    pub force: bool,
+}
+
+/// Prints the dynamic configuration.
+pub(super) async fn show(context: &Context) -> Result<()> {
+    let store = context.store().await?;
+    if let Some(config) = context.load(&store).await?.config {
+        line(&yaml(&config)?);
+    }
+    Ok(())
+}
+
+/// Block style, keys sorted.
+fn yaml(value: &Value) -> Result<String> {
+    serde_yaml::to_string(&sorted(value)).map_err(|error| CtlError::new(error.to_string()))
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort();
+            Value::Object(keys.into_iter().map(|key| (key.clone(), sorted(&map[key]))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Changes the dynamic configuration.
+pub(super) async fn edit(context: &Context, edit: &Edit) -> Result<()> {
+    let store = context.store().await?;
+    let snapshot = context.load(&store).await?;
+    let (Some(old), Some(version)) = (snapshot.config, snapshot.view.config) else {
+        return Err(CtlError::new(format!("The config key does not exist in the cluster {}", context.scope)));
+    };
+    let new = changed(&old, edit, &context.scope)?;
+    if deep_equal(&old, &new) {
+        if !edit.quiet {
+            line("Not changed");
+        }
+        return Ok(());
+    }
+    if !edit.quiet {
+        line(&difference(&yaml(&old)?, &yaml(&new)?));
+    }
+    let piped = [&edit.apply, &edit.replace].into_iter().flatten().any(|source| source == "-");
+    if piped && !edit.force {
+        line("Use --force option to apply changes");
+        return Ok(());
+    }
+    if !edit.force && !confirm("Apply these changes?")? {
+        return Ok(());
+    }
+    match store.write_config(&new, Some(version), context.patience()).await {
+        Answer::Refused(_) => Err(CtlError::new("Config modification aborted due to concurrent changes")),
+        answer => {
+            done(answer)?;
+            line("Configuration changed");
+            Ok(())
+        }
+    }
+}
+
+fn changed(old: &Value, edit: &Edit, scope: &str) -> Result<Value> {
+    let mut new = old.clone();
+    if let Some(source) = &edit.replace {
+        new = read(source)?;
+    }
+    if let Some(source) = &edit.apply {
+        merge_patch(&mut new, &read(source)?);
+    }
+    for setting in &edit.set {
+        set(&mut new, setting, "")?;
+    }
+    for setting in &edit.pg {
+        set(&mut new, setting, "postgresql.parameters.")?;
+    }
+    let edited = edit.replace.is_none() && edit.apply.is_none() && edit.set.is_empty() && edit.pg.is_empty();
+    if edited { in_editor(old, scope) } else { Ok(new) }
+}
+
+fn parse(text: &str) -> Result<Value> {
+    let value: Value = serde_yaml::from_str(text).map_err(|error| CtlError::new(error.to_string()))?;
+    if value.is_object() { Ok(value) } else { Err(CtlError::new("the configuration must be a dictionary")) }
+}
+
+fn read(source: &str) -> Result<Value> {
+    let text = if source == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(source)
+    };
+    parse(&text.map_err(|error| CtlError::new(format!("{source}: {error}")))?)
+}
+
+/// `a.b=value`: the value is YAML, `null` removes. Below `postgresql.parameters` the rest of the path is one name.
+fn set(config: &mut Value, setting: &str, prefix: &str) -> Result<()> {
+    let invalid = || CtlError::new(format!("Invalid parameter setting {setting}"));
+    let (path, text) = setting.split_once('=').ok_or_else(invalid)?;
+    let value: Value = serde_yaml::from_str(text).map_err(|_| invalid())?;
+    let path = format!("{prefix}{}", path.trim());
+    let keys: Vec<&str> = match path.strip_prefix("postgresql.parameters.") {
+        Some(name) => vec!["postgresql", "parameters", name],
+        None => path.split('.').collect(),
+    };
+    put(config, &keys, value);
+    Ok(())
+}
+
+fn put(place: &mut Value, keys: &[&str], value: Value) {
+    let Some((key, rest)) = keys.split_first() else { return };
+    if !place.is_object() {
+        *place = Value::Object(Map::new());
+    }
+    let Value::Object(map) = place else { return };
+    if !rest.is_empty() {
+        let inner = map.entry((*key).to_owned()).or_insert_with(|| Value::Object(Map::new()));
+        put(inner, rest, value);
+        let empty = inner.as_object().is_some_and(Map::is_empty);
+        if empty {
+            map.shift_remove(*key);
+        }
+    } else if value.is_null() {
+        map.shift_remove(*key);
+    } else {
+        map.insert((*key).to_owned(), value);
+    }
+}
+
+fn difference(old: &str, new: &str) -> String {
+    let diff = TextDiff::from_lines(old, new);
+    let text = diff.unified_diff().context_radius(3).header("", "").to_string();
+    text.trim_end().to_owned()
+}
+
+fn in_editor(old: &Value, scope: &str) -> Result<Value> {
+    let wrong = |error: std::io::Error| CtlError::new(error.to_string());
+    let file =
+        tempfile::Builder::new().prefix(&format!("{}-config-", scope.replace('/', "_"))).suffix(".yaml").tempfile();
+    let file = file.map_err(wrong)?;
+    std::fs::write(file.path(), yaml(old)?).map_err(wrong)?;
+    let editors = std::env::var("EDITOR").ok().into_iter().chain(["editor".to_owned(), "vi".to_owned()]);
+    for editor in editors {
+        match Command::new(&editor).arg(file.path()).status() {
+            Ok(status) if status.success() => {
+                return parse(&std::fs::read_to_string(file.path()).map_err(wrong)?);
+            }
+            Ok(status) => {
+                let code = status.code().unwrap_or(-1);
+                return Err(CtlError::new(format!("Editor exited with return code {code}")));
+            }
+            Err(_) => {}
+        }
+    }
+    Err(CtlError::new("EDITOR environment variable is not set. editor or vi are not available"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_are_put_where_they_belong() {
+        let check = |mut config: Value, setting: &str, prefix: &str, expected: Value| {
+            set(&mut config, setting, prefix).unwrap();
+            assert_eq!(config, expected, "{setting}");
+        };
+        check(json!({}), "ttl=20", "", json!({"ttl": 20}));
+        let parameters = json!({"postgresql": {"parameters": {"a.b": "x"}}});
+        check(json!({}), "a.b=x", "postgresql.parameters.", parameters.clone());
+        check(parameters, "postgresql.parameters.a.b=null", "", json!({}));
+        assert!(set(&mut json!({}), "nonsense", "").is_err());
+    }
+
+    #[test]
+    fn differences_are_unified() {
+        let text = difference("a: 1\nb: 2\n", "a: 1\nb: 3\n");
+        assert!(text.contains("-b: 2") && text.contains("+b: 3"), "{text}");
+    }
+}
