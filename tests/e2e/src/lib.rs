@@ -1,1 +1,1 @@
-//! placeholder
+//! Nothing but a home for the end-to-end tests in `tests/`.

@@ -1,0 +1,110 @@
+//! Members die, hang or lose their daemon: another takes over after the lock, nothing acknowledged is doubly written.
+
+use anyhow::{Result, ensure};
+use regent_harness::{Cluster, Prober};
+use serde_json::json;
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(20);
+
+/// HA-01, HA-09, REW-01: the whole leader node dies; another leads after the lock; the old one rejoins and streams.
+#[tokio::test]
+async fn a_dead_leader_is_replaced_and_rejoins() -> Result<()> {
+    let cluster = Cluster::builder("death").start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    leader.kill_node()?;
+    let next = cluster.wait_leader_other_than(&leader.name, TTL + Duration::from_secs(15)).await?;
+    let on_two = |state: &regent_harness::ClusterState| state.timeline(&next.name) == Some(2);
+    cluster.wait_for("timeline 2", Duration::from_secs(10), on_two).await?;
+    leader.start()?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
+    ensure!(report.first_ack_of(&next.name, Duration::ZERO).is_some(), "the new leader took no write");
+    let history = next.rest("GET", "/history", None).await?.json()?;
+    ensure!(history[0][0] == 1 && history[0][4] == next.name.as_str(), "{history}");
+    cluster.finish().await
+}
+
+/// HA-07, HA-56: only the postmaster dies; it is back in place on its timeline. With primary_start_timeout 0 another
+/// member takes over.
+#[tokio::test]
+async fn a_dead_postmaster_is_back_in_place_or_handed_over() -> Result<()> {
+    let cluster = Cluster::builder("postmaster").start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    let before = prober.acknowledged();
+    leader.kill_postmaster()?;
+    let again = cluster.wait_healthy(Duration::from_secs(30)).await?;
+    ensure!(again.name == leader.name && cluster.state().await.timeline(&again.name) == Some(1));
+    ensure!(prober.acknowledged() > before);
+
+    cluster.patch_config(json!({"primary_start_timeout": 0})).await?;
+    // Every daemon reads the store at least once a loop; the copy in the data directory shows that it has.
+    let copy = leader.layout.data_dir.join("patroni.dynamic.json");
+    cluster
+        .wait_for("the new timeout at the leader", Duration::from_secs(20), |_| {
+            std::fs::read_to_string(&copy).is_ok_and(|text| text.contains("\"primary_start_timeout\":0"))
+        })
+        .await?;
+    leader.kill_postmaster()?;
+    let next = cluster.wait_leader_other_than(&leader.name, Duration::from_secs(15)).await?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    let on_two = |state: &regent_harness::ClusterState| state.timeline(&next.name) == Some(2);
+    cluster.wait_for("timeline 2", Duration::from_secs(10), on_two).await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
+    cluster.finish().await
+}
+
+/// OPS-02, HA-15, CB-02: only the daemon dies and is started again within the lease: the server runs on.
+#[tokio::test]
+async fn a_restarted_daemon_adopts_its_server() -> Result<()> {
+    let cluster = Cluster::builder("adopt").nodes(2).start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let postmaster = leader.postmaster_pid();
+    let prober = Prober::start(&cluster).await?;
+    leader.kill_daemon()?;
+    leader.start()?;
+    cluster.wait_healthy(Duration::from_secs(30)).await?;
+    ensure!(leader.health("/primary").await == Some(200));
+    ensure!(leader.postmaster_pid() == postmaster, "the server was restarted");
+    let report = prober.stop().await;
+    let gap = report.longest_gap();
+    ensure!(report.refused == 0 && report.unknown.is_empty(), "writes failed: {report:?}; longest gap {gap:?}");
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}
+
+/// DESIGN §4, the guard: the daemon is killed and stays away; its server acknowledges nothing once another leads.
+#[tokio::test]
+async fn a_server_whose_daemon_died_stops_before_another_leads() -> Result<()> {
+    let cluster = Cluster::builder("orphan").start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    leader.kill_daemon()?;
+    let next = cluster.wait_leader_other_than(&leader.name, TTL + Duration::from_secs(15)).await?;
+    ensure!(leader.postmaster_pid().is_none(), "the old server still runs");
+    leader.start()?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
+    ensure!(report.first_ack_of(&next.name, Duration::ZERO).is_some());
+    cluster.finish().await
+}
+
+/// The same, with a daemon that hangs instead of dying, and comes back to itself later.
+#[tokio::test]
+async fn a_server_whose_daemon_hangs_stops_before_another_leads() -> Result<()> {
+    let cluster = Cluster::builder("frozen").start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    leader.freeze()?;
+    cluster.wait_leader_other_than(&leader.name, TTL + Duration::from_secs(15)).await?;
+    leader.thaw()?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
+    cluster.finish().await
+}

@@ -1,0 +1,97 @@
+//! Operators hand over, restart and make members anew, by REST and by the CLI, under writes.
+
+use anyhow::{Result, ensure};
+use regent_harness::{Cluster, Prober};
+use serde_json::json;
+use std::time::Duration;
+
+/// API-13, CTL-16, HA-45: no acknowledged write is lost, by whichever way.
+#[tokio::test]
+async fn a_switchover_under_writes_loses_nothing() -> Result<()> {
+    let cluster = Cluster::builder("switch").start().await?;
+    let first = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
+    let prober = Prober::start(&cluster).await?;
+    let second = cluster.others(&first).next().map(|node| node.name.clone()).unwrap_or_default();
+
+    let answer = cluster.switchover(Some(&second)).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    ensure!(answer.body == format!("Successfully switched over to \"{second}\""), "{answer:?}");
+    let leader = cluster.wait_healthy(Duration::from_secs(30)).await?;
+    ensure!(leader.name == second);
+
+    let output = cluster.regentctl(&["switchover", "--leader", &second, "--candidate", &first, "--force"]).await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(text.contains(&format!("Successfully switched over to \"{first}\"")), "{text}");
+    let leader = cluster.wait_healthy(Duration::from_secs(30)).await?;
+    ensure!(leader.name == first);
+    cluster.wait_for("timeline 3", Duration::from_secs(10), |state| state.timeline(&first) == Some(3)).await?;
+
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty());
+    report.verify(&cluster).await?;
+    let list = cluster.regentctl(&["list"]).await?;
+    let table = String::from_utf8_lossy(&list.stdout).into_owned();
+    ensure!(table.contains("+ Cluster: switch (") && table.contains("| Leader "), "{table}");
+    let why = cluster.regentctl(&["why"]).await?;
+    ensure!(why.status.success() && String::from_utf8_lossy(&why.stdout).contains("rule"), "{why:?}");
+    cluster.finish().await
+}
+
+/// HA-34, API-02, CFG-01, HA-38: restart, pending_restart, reinitialize, and what is refused.
+#[tokio::test]
+async fn configuration_restart_and_reinitialize() -> Result<()> {
+    let cluster = Cluster::builder("manage").nodes(2).start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let standby = cluster.others(&leader.name).next().expect("there are two nodes");
+
+    let answer =
+        cluster.patch_config(json!({"postgresql": {"parameters": {"max_connections": 60, "work_mem": "8MB"}}})).await?;
+    ensure!(answer.json()?["postgresql"]["parameters"]["max_connections"] == 60, "{answer:?}");
+    cluster
+        .wait_for("pending_restart on both", Duration::from_secs(20), |state| {
+            cluster.nodes.iter().all(|node| state.status(&node.name, "pending_restart") == Some(&json!(true)))
+        })
+        .await?;
+    ensure!(leader.sql_value("SHOW work_mem").await? == "8MB", "a parameter that needs no restart is in force");
+    ensure!(leader.sql_value("SHOW max_connections").await? == "50");
+    for node in &cluster.nodes {
+        let answer = node.rest("POST", "/restart", Some(json!({"restart_pending": true}))).await?;
+        ensure!(answer.status == 200 && answer.body == "restarted successfully", "{answer:?}");
+        ensure!(node.sql_value("SHOW max_connections").await? == "60");
+    }
+    cluster
+        .wait_for("no pending_restart", Duration::from_secs(20), |state| {
+            cluster.nodes.iter().all(|node| state.status(&node.name, "pending_restart").is_none())
+        })
+        .await?;
+    let answer = leader.rest("POST", "/reinitialize", None).await?;
+    ensure!(answer.status == 503 && answer.body == "I am the leader, can not reinitialize", "{answer:?}");
+    let mark = standby.layout.data_dir.join("mark");
+    std::fs::write(&mark, "")?;
+    let output = cluster.regentctl(&["reinit", "manage", &standby.name, "--force"]).await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(text.contains(&format!("Success: reinitialize for member {}", standby.name)), "{text}");
+    cluster
+        .wait_for("a new data directory", Duration::from_secs(60), |state| !mark.exists() && state.streaming() == 1)
+        .await?;
+    let answer = leader.rest("POST", "/failover", Some(json!({}))).await?;
+    ensure!(answer.status == 400 && answer.body == "Failover could be performed only to a specific candidate");
+    cluster.finish().await
+}
+
+/// HA-21, HA-22, OPS-08: a daemon told to end stops its server, gives the lock back, and another leads at once.
+#[tokio::test]
+async fn a_graceful_stop_hands_the_lock_over() -> Result<()> {
+    let cluster = Cluster::builder("stop").nodes(2).start().await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    leader.sigterm_and_wait(Duration::from_secs(15)).await?;
+    ensure!(leader.postmaster_pid().is_none() && leader.guard_pid().is_none());
+    cluster.wait_leader_other_than(&leader.name, Duration::from_secs(10)).await?;
+    leader.start()?;
+    cluster.wait_healthy(Duration::from_secs(40)).await?;
+    let report = prober.stop().await;
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}
