@@ -1,0 +1,79 @@
+# demo · test · lint · bench · install. `make` alone explains them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint deny bench install
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# demo
+NODES ?= 3
+DCS ?= local
+
+# test
+NEXTEST_PROFILE ?= default
+
+# bench: arguments for the bench program
+BENCH ?=
+
+# install
+PREFIX ?= /usr/local
+DESTDIR ?=
+PATRONICTL ?= 0
+PLUGINS ?= local
+
+help:
+	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
+	@echo 'make test     every test, on real PostgreSQL servers'
+	@echo 'make lint     format, clippy, the rules of the house, dependencies'
+	@echo 'make bench    the figures: write gaps, memory, cost of a health check'
+	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
+
+# PostgreSQL and what the build needs: installed where we may, otherwise named.
+setup:
+	@tests/setup.sh
+
+demo: setup
+	$(CARGO) build --release -p regent -p regent-dcs-$(DCS)
+	$(TARGET)/release/regent demo --nodes $(NODES) $(if $(filter-out local,$(DCS)),--dcs $(DCS))
+
+# The tests of whole clusters run the programs built here. Without nextest they run one by one,
+# because they share the machine's two or three cores and its clock.
+test: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
+test: setup
+	$(CARGO) build --workspace
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    echo "$(CARGO) nextest run --workspace"; \
+	    $(CARGO) nextest run --workspace --profile $(NEXTEST_PROFILE); \
+	else \
+	    echo 'cargo-nextest is not installed: using cargo test'; \
+	    $(CARGO) test --workspace --exclude regent-e2e --all-targets && \
+	    $(CARGO) test -p regent-e2e -- --test-threads=1; \
+	fi
+	$(CARGO) test --workspace --doc
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --quiet -p regent-tidy
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+	else echo 'cargo-deny is not installed: licences and advisories were not checked (make deny installs it)'; fi
+
+deny:
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check bans licenses sources
+	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check advisories; \
+	else echo 'the advisory database could not be fetched: advisories were not checked'; fi
+
+bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
+bench: setup
+	$(CARGO) build --release -p regent -p regent-dcs-local
+	$(CARGO) run --release -p regent-bench -- $(BENCH)
+
+install:
+	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
+	install -m 755 $(TARGET)/release/regent $(TARGET)/release/regentctl $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(PLUGINS:%=$(TARGET)/release/libregent_dcs_%.so) $(DESTDIR)$(PREFIX)/lib/regent/plugins/
+	@if [ '$(PATRONICTL)' = 1 ]; then ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; fi

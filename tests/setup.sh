@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo.
+#
+# Installs Debian packages when it may (root, apt-get), and otherwise says what is missing and how
+# to get it. It never creates or starts a PostgreSQL cluster of the system.
+#
+#   tests/setup.sh              check, install if possible; exit 1 if something is still missing
+#   tests/setup.sh --check      check only
+#   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
+set -euo pipefail
+
+readonly MAJOR_WANTED=15   # the major that the figures and the tests were made with
+readonly MAJOR_MIN=13
+readonly PROGRAMS=(postgres initdb pg_controldata pg_basebackup pg_rewind)
+
+say() { printf '%s\n' "$*" >&2; }
+
+major_of() { # DIR -> 15
+    "$1/postgres" -V 2>/dev/null | sed -nE 's/^postgres \(PostgreSQL\) ([0-9]+).*/\1/p'
+}
+
+version_of() { # DIR -> 15.18
+    "$1/postgres" -V 2>/dev/null | sed -nE 's/^postgres \(PostgreSQL\) ([^ ]+).*/\1/p'
+}
+
+missing_in() { # DIR -> the programs it lacks
+    local program
+    for program in "${PROGRAMS[@]}"; do
+        [[ -x "$1/$program" ]] || printf '%s ' "$program"
+    done
+}
+
+# Every place where PostgreSQL's programs may be, the newest major first.
+candidates() {
+    if [[ -n "${REGENT_PG_BIN:-}" ]]; then
+        printf '%s\n' "$REGENT_PG_BIN"
+        return
+    fi
+    local dir
+    for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin; do
+        if [[ -d "$dir" ]]; then printf '%s\n' "$dir"; fi
+    done | sort -rV
+    if dir="$(command -v initdb 2>/dev/null)"; then dirname "$(readlink -f "$dir")"; fi
+    if command -v pg_config >/dev/null 2>&1; then pg_config --bindir; fi
+}
+
+# The first complete set of programs of a supported major.
+find_postgresql() {
+    local dir major
+    while read -r dir; do
+        [[ -z "$(missing_in "$dir")" ]] || continue
+        major="$(major_of "$dir")"
+        [[ -n "$major" && "$major" -ge "$MAJOR_MIN" ]] || continue
+        printf '%s\n' "$dir"
+        return 0
+    done < <(candidates)
+    return 1
+}
+
+may_install() { [[ "$(id -u)" -eq 0 ]] && command -v apt-get >/dev/null 2>&1; }
+
+has_candidate() {
+    [[ -n "$(apt-cache policy "$1" 2>/dev/null | sed -nE 's/^ *Candidate: ([^(].*)/\1/p')" ]]
+}
+
+apt_install() {
+    say "installing: $*"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+}
+
+# The package would create a cluster and start it. Ask it not to, and leave its settings as they were.
+install_postgresql() {
+    local settings=/etc/postgresql-common/createcluster.conf package=postgresql saved=""
+    has_candidate "postgresql-$MAJOR_WANTED" || DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+    if has_candidate "postgresql-$MAJOR_WANTED"; then package="postgresql-$MAJOR_WANTED"; fi
+    apt_install postgresql-common || return 1
+    if [[ -f "$settings" ]]; then
+        saved="$(mktemp)"
+        cp -p "$settings" "$saved"
+    fi
+    printf 'create_main_cluster = false\n' >>"$settings"
+    local result=0
+    apt_install "$package" || result=$?
+    if [[ -n "$saved" ]]; then cp -p "$saved" "$settings" && rm -f "$saved"; else rm -f "$settings"; fi
+    return "$result"
+}
+
+install_compiler() {
+    apt-cache policy gcc 2>/dev/null | grep -q Candidate || DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+    apt_install gcc libc6-dev
+}
+
+explain_postgresql() {
+    say "PostgreSQL $MAJOR_MIN or newer is missing: these programs are needed: ${PROGRAMS[*]}"
+    local dir
+    while read -r dir; do
+        if [[ ! -d "$dir" ]]; then
+            say "  looked in $dir: no such directory"
+        elif [[ -n "$(missing_in "$dir")" ]]; then
+            say "  looked in $dir: lacks $(missing_in "$dir")"
+        else
+            say "  looked in $dir: PostgreSQL $(version_of "$dir")"
+        fi
+    done < <(candidates)
+    say "  Debian, Ubuntu:  sudo apt-get install postgresql-$MAJOR_WANTED    (or: postgresql)"
+    say "  Fedora, RHEL:    sudo dnf install postgresql-server postgresql-contrib"
+    say "  anywhere else:   set REGENT_PG_BIN to the directory that holds them"
+}
+
+check_cargo() {
+    command -v cargo >/dev/null 2>&1 && return 0
+    say "Rust is missing: cargo was not found. Install it with rustup (https://rustup.rs) or your distribution's packages."
+    return 1
+}
+
+check_compiler() { # rusqlite and ring build C sources
+    command -v cc >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_compiler; then return 0; fi
+    say "A C compiler is missing: cc was not found."
+    say "  Debian, Ubuntu:  sudo apt-get install gcc libc6-dev"
+    return 1
+}
+
+check_postgresql() {
+    local dir major
+    if ! dir="$(find_postgresql)"; then
+        if [[ "$1" == install && -z "${REGENT_PG_BIN:-}" ]] && may_install; then install_postgresql || true; fi
+        if ! dir="$(find_postgresql)"; then
+            explain_postgresql
+            return 1
+        fi
+    fi
+    major="$(major_of "$dir")"
+    say "PostgreSQL $(version_of "$dir") in $dir"
+    if [[ "$major" -ne "$MAJOR_WANTED" ]]; then
+        say "  note: the tests are written against $MAJOR_WANTED; $major is accepted"
+    fi
+}
+
+# PostgreSQL refuses to run as root, and so do we.
+check_user() {
+    [[ "$(id -u)" -ne 0 ]] && return 0
+    id -u postgres >/dev/null 2>&1 || id -u nobody >/dev/null 2>&1 && return 0
+    say "Started as root, and there is neither a user postgres nor a user nobody to run PostgreSQL as."
+    return 1
+}
+
+main() {
+    local mode=install failed=0
+    case "${1:-}" in
+        "") ;;
+        --check) mode=check ;;
+        --print-bin) find_postgresql; return ;;
+        *) say "usage: tests/setup.sh [--check | --print-bin]"; return 2 ;;
+    esac
+    check_cargo || failed=1
+    check_compiler "$mode" || failed=1
+    check_postgresql "$mode" || failed=1
+    check_user || failed=1
+    return "$failed"
+}
+
+main "$@"

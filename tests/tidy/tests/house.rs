@@ -1,0 +1,99 @@
+//! The rules of the house, one test each, over the whole repository.
+
+use std::sync::LazyLock;
+
+use regent_tidy::finding::assert_none;
+use regent_tidy::{Finding, Repository, Source, bans, layout, rooms, sizes};
+
+static REPOSITORY: LazyLock<Repository> = LazyLock::new(|| Repository::open().expect("the repository can be read"));
+
+/// Applies a check to every Rust file.
+fn every_source(check: impl Fn(&Source) -> Vec<Finding>) {
+    assert!(!REPOSITORY.sources.is_empty(), "no Rust file was found: the checks would prove nothing");
+    assert_none(REPOSITORY.sources.iter().flat_map(check).collect());
+}
+
+/// Applies a check to every text file whose path is chosen.
+fn every_text(chosen: impl Fn(&str) -> bool, check: impl Fn(&str, &str) -> Vec<Finding>) {
+    let paths = REPOSITORY.paths.iter().filter(|path| chosen(path));
+    assert_none(paths.filter_map(|path| REPOSITORY.text(path).map(|text| check(path, &text))).flatten().collect());
+}
+
+fn room_table() -> rooms::Table {
+    rooms::parse_table(&REPOSITORY.text(rooms::TABLE_PATH).unwrap_or_default())
+}
+
+#[test]
+fn the_root_holds_what_it_should() {
+    assert_none(layout::check_root(&REPOSITORY.paths));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    every_source(layout::check_header);
+}
+
+#[test]
+fn every_crate_takes_the_common_lints() {
+    every_text(|path| path.ends_with("Cargo.toml"), layout::check_manifest_lints);
+}
+
+#[test]
+fn the_room_table_is_sound() {
+    assert_none(rooms::check_table(&room_table()));
+}
+
+#[test]
+fn rooms_use_what_the_table_allows() {
+    let table = room_table();
+    every_source(|source| rooms::check_uses(source, &table));
+}
+
+#[test]
+fn reserved_crates_stay_in_their_room() {
+    every_source(rooms::check_reserved);
+}
+
+#[test]
+fn the_core_is_pure() {
+    every_text(|path| path == "host/core/Cargo.toml", rooms::check_core_manifest);
+}
+
+#[test]
+fn files_are_short() {
+    every_source(sizes::check_file);
+}
+
+#[test]
+fn functions_fit_a_screen() {
+    every_source(sizes::check_functions);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    every_source(bans::check_leftovers);
+    let scripts = |path: &str| {
+        path == "Makefile" || [".toml", ".sh", ".yml", ".yaml", ".ci/run"].iter().any(|end| path.ends_with(end))
+    };
+    every_text(scripts, bans::check_notes);
+}
+
+#[test]
+fn nothing_delivered_unwraps() {
+    every_source(bans::check_unwraps);
+}
+
+#[test]
+fn unsafe_code_stays_where_it_must_be() {
+    every_source(bans::check_unsafe);
+}
+
+#[test]
+fn nothing_delivered_waits_by_the_clock() {
+    every_source(bans::check_sleeps);
+}
+
+#[test]
+fn no_path_of_one_machine() {
+    every_text(|path| path != "Cargo.lock", bans::check_machine_paths);
+}
