@@ -27,3 +27,8 @@ pub fn patroni_variables() -> std::collections::BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     text.filter(|(name, _)| name.starts_with("PATRONI_")).collect()
 }
+
+/// Our home directory: by the environment, or else by the system's list of users.
+pub fn home_directory() -> std::path::PathBuf {
+    std::env::home_dir().unwrap_or_default()
+}

@@ -1,10 +1,10 @@
-//! The accounts: `postgresql.authentication`, in its present and in its old places.
+//! `postgresql.authentication`: the accounts that the daemon logs in with (CFG-25, CFG-26, CFG-38).
 
-use super::value::{at, text, text_at};
+use super::reading::{at, some_text_at, text_at};
 use regent_core::model::{Account, Accounts, Secret};
 use serde_json::Value;
 
-/// Further settings of an account that libpq knows.
+/// Settings of an account that libpq knows and that are no secret. Any other key is left out.
 const OPTIONS: [&str; 9] = [
     "sslmode",
     "sslcert",
@@ -17,25 +17,43 @@ const OPTIONS: [&str; 9] = [
     "sslnegotiation",
 ];
 
-/// All accounts. Before `authentication` there was one section an account, and `pg_rewind` for the superuser (CFG-04).
-pub(super) fn accounts(document: &Value) -> Accounts {
-    let section = |new: &str, old: &str| {
-        let new = at(document, &format!("postgresql.authentication.{new}"));
-        new.or_else(|| at(document, &format!("postgresql.{old}"))).map(account)
-    };
+/// All accounts. What is not configured is left to libpq.
+pub(super) fn build(local: &Value) -> Accounts {
+    let section = |name: &str| at(local, &format!("postgresql.authentication.{name}")).map(account);
     Accounts {
-        superuser: section("superuser", "superuser").or_else(|| section("", "pg_rewind")).unwrap_or_default(),
-        replication: section("replication", "replication").unwrap_or_default(),
-        rewind: at(document, "postgresql.authentication.rewind").map(account),
+        superuser: section("superuser").unwrap_or_default(),
+        replication: section("replication").unwrap_or_default(),
+        rewind: section("rewind"),
     }
 }
 
 fn account(section: &Value) -> Account {
-    let options = OPTIONS.iter().filter_map(|name| Some(((*name).to_owned(), text(section.get(*name)?)?)));
+    let options = OPTIONS.iter().filter_map(|name| Some(((*name).to_owned(), some_text_at(section, name)?)));
     Account {
-        username: text_at(section, "username").or_else(|| text_at(section, "user")),
+        username: some_text_at(section, "username"),
         password: text_at(section, "password").map(Secret),
         options: options.collect(),
         sslpassword: text_at(section, "sslpassword").map(Secret),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_known_settings_are_taken() {
+        let accounts = build(&json!({"postgresql": {"authentication": {
+            "superuser": {"username": "su", "password": 12, "sslmode": "require", "host": "evil"},
+            "replication": {},
+        }}}));
+        assert_eq!(accounts.superuser.username.as_deref(), Some("su"));
+        assert_eq!(accounts.superuser.password, Some(Secret("12".to_owned())));
+        let options: Vec<_> = accounts.superuser.options.keys().collect();
+        assert_eq!(options, ["sslmode"]);
+        assert_eq!(accounts.replication, Account::default());
+        assert_eq!(accounts.rewind, None);
+        assert!(!format!("{accounts:?}").contains("12"));
     }
 }

@@ -1,16 +1,31 @@
-//! The dynamic configuration: the store's document, its copy in the data directory, and how changes are merged.
+//! The dynamic configuration that all members share: the store's document, and its copy in the data directory.
 
+use super::redact::redacted;
 use serde_json::{Map, Value};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// The copy in the data directory (CFG-22).
 const COPY: &str = "patroni.dynamic.json";
 
+/// Group readers of the data directory.
+const GROUP_READ: u32 = 0o040;
+
+/// Why a text is no dynamic configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum DynamicError {
+    /// It is something else.
+    #[error("the dynamic configuration is {0}, not an object")]
+    NotAnObject(&'static str),
+    /// It can not be read.
+    #[error("the dynamic configuration is no JSON")]
+    NotJson(#[source] serde_json::Error),
+}
+
 /// The dynamic configuration: a JSON object.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct DynamicConfig(Map<String, Value>);
 
 impl DynamicConfig {
@@ -18,11 +33,24 @@ impl DynamicConfig {
     ///
     /// # Errors
     /// When it is no object.
-    pub fn from_value(document: Value) -> Result<DynamicConfig, String> {
-        match document {
-            Value::Object(map) => Ok(DynamicConfig(map)),
-            other => Err(format!("the dynamic configuration is {other}, not an object")),
-        }
+    pub fn from_value(document: Value) -> Result<DynamicConfig, DynamicError> {
+        let kind = match document {
+            Value::Object(map) => return Ok(DynamicConfig(map)),
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+        };
+        Err(DynamicError::NotAnObject(kind))
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// When it is no JSON, or no object.
+    pub fn parse(text: &str) -> Result<DynamicConfig, DynamicError> {
+        DynamicConfig::from_value(serde_json::from_str(text).map_err(DynamicError::NotJson)?)
     }
 
     /// As a document.
@@ -30,63 +58,49 @@ impl DynamicConfig {
         Value::Object(self.0.clone())
     }
 
-    /// Reads the copy; `None` where there is none that can be read.
-    pub fn load(data_dir: &Path) -> Option<DynamicConfig> {
-        let document = serde_json::from_slice(&fs::read(data_dir.join(COPY)).ok()?).ok()?;
-        DynamicConfig::from_value(document).ok()
+    /// As compact text, the form that the store holds.
+    pub fn to_text(&self) -> String {
+        self.to_value().to_string()
     }
 
-    /// Writes the copy, whole or not at all.
+    /// Nothing is configured.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says the same as another.
+    pub fn same_items(&self, other: &DynamicConfig) -> bool {
+        super::deep_equal(&self.to_value(), &other.to_value())
+    }
+
+    /// Reads the copy; `None` where there is none that can be read.
+    pub fn load(data_dir: &Path) -> Option<DynamicConfig> {
+        let text = fs::read_to_string(data_dir.join(COPY)).ok()?;
+        DynamicConfig::parse(&text).ok()
+    }
+
+    /// Writes the copy, whole or not at all; the group may read it where it may read the data directory.
     ///
     /// # Errors
     /// When the data directory can not be written to.
     pub fn save(&self, data_dir: &Path) -> io::Result<()> {
         let (path, temporary) = (data_dir.join(COPY), data_dir.join(format!("{COPY}.tmp")));
+        let folder = File::open(data_dir)?;
+        let group = folder.metadata()?.permissions().mode() & GROUP_READ;
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(self.to_value().to_string().as_bytes())?;
+        file.set_permissions(fs::Permissions::from_mode(0o600 | group))?;
+        file.write_all(self.to_text().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&temporary, &path)
+        fs::rename(&temporary, &path)?;
+        folder.sync_all()
     }
 }
 
-/// Equal where scalars are equal as text: `100` and `"100"` are (dcs-layout §5).
-pub fn deep_equal(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one.iter().all(|(key, value)| other.get(key).is_some_and(|same| deep_equal(value, same)))
-        }
-        (Value::Object(_), _) | (_, Value::Object(_)) => false,
-        (one, other) => as_text(one) == as_text(other),
+/// Secrets are hidden.
+impl std::fmt::Debug for DynamicConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DynamicConfig").field(&redacted(&self.to_value()).to_string()).finish()
     }
-}
-
-fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Merges `patch` into `target`: `null` removes a key, objects merge, anything else replaces. Says whether anything
-/// changed; values that are equal as text did not.
-pub fn merge_patch(target: &mut Value, patch: &Value) -> bool {
-    let (Some(target), Some(patch)) = (target.as_object_mut(), patch.as_object()) else {
-        return false;
-    };
-    let mut changed = false;
-    for (key, value) in patch {
-        if value.is_null() {
-            changed |= target.shift_remove(key).is_some();
-            continue;
-        }
-        match target.get_mut(key) {
-            Some(there) if there.is_object() && value.is_object() => changed |= merge_patch(there, value),
-            Some(there) if deep_equal(there, value) => {}
-            _ => {
-                target.insert(key.clone(), value.clone());
-                changed = true;
-            }
-        }
-    }
-    changed
 }
 
 #[cfg(test)]
@@ -94,26 +108,44 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(mut target: Value, patch: Value, expected: Value, changed: bool) {
-        assert_eq!(merge_patch(&mut target, &patch), changed, "{patch}");
-        assert_eq!(target, expected);
-    }
-
-    #[test]
-    fn patches_merge() {
-        check(json!({"a": 1}), json!({"a": "1"}), json!({"a": 1}), false);
-        check(json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": null}}), json!({"a": {"c": 2}}), true);
-        check(json!({"a": 1}), json!({"b": {"c": 2}}), json!({"a": 1, "b": {"c": 2}}), true);
-        check(json!({"a": 1}), json!({"x": null}), json!({"a": 1}), false);
-    }
-
     #[test]
     fn the_copy_survives() {
+        // CFG-22
         let folder = tempfile::tempdir().unwrap();
-        let dynamic = DynamicConfig::from_value(json!({"ttl": 20})).unwrap();
-        dynamic.save(folder.path()).unwrap();
+        let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let dynamic = DynamicConfig::from_value(json!({"ttl": 20, "a": {"b": 1}})).unwrap();
+        for (of_folder, of_copy) in [(0o700, 0o600), (0o750, 0o640)] {
+            mode(of_folder);
+            dynamic.save(folder.path()).unwrap();
+            let found = fs::metadata(folder.path().join(COPY)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, of_copy);
+        }
         assert_eq!(DynamicConfig::load(folder.path()), Some(dynamic));
+        let text = fs::read_to_string(folder.path().join(COPY)).unwrap();
+        assert_eq!(text, r#"{"ttl":20,"a":{"b":1}}"#);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let check = |text: &str, expected: &str| {
+            let error = DynamicConfig::parse(text).unwrap_err().to_string();
+            assert_eq!(error, expected, "{text}");
+        };
+        check("[1]", "the dynamic configuration is an array, not an object");
+        check("", "the dynamic configuration is no JSON");
+        check("{\"a\":", "the dynamic configuration is no JSON");
+        check("null", "the dynamic configuration is null, not an object");
+        let deep = format!("{}1{}", "{\"a\":".repeat(5000), "}".repeat(5000));
+        assert!(DynamicConfig::parse(&deep).is_err());
+        let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(COPY), "[1]").unwrap();
         assert_eq!(DynamicConfig::load(folder.path()), None);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let dynamic = DynamicConfig::parse(r#"{"x":{"password":"hush"}}"#).unwrap();
+        assert!(!format!("{dynamic:?}").contains("hush"));
     }
 }

@@ -1,77 +1,16 @@
 //! The configuration in force: local, dynamic and default values merged by who may set what (config.md §2).
 
+use super::dcs_section::{self, DcsSettings};
 use super::dynamic::DynamicConfig;
+use super::fencing::{self, WatchdogSettings};
+use super::legacy;
 use super::local::LocalConfig;
-use super::{schema, sections, server, settings};
-use regent_core::model::{BootstrapSettings, FenceMode, Secret, ServerSettings, Settings, SynchronousMode};
+use super::log::{self, LogSettings};
+use super::reading::{Layers, integer_at, some_text_at};
+use super::restapi::{self, CtlSettings, RestApiSettings};
+use super::{bootstrap, check, server, settings};
+use regent_core::model::{BootstrapSettings, FenceMode, ServerSettings, Settings, SynchronousMode};
 use serde_json::Value;
-use std::path::PathBuf;
-
-/// How the REST API is served.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RestApiSettings {
-    /// Where it listens.
-    pub listen: String,
-    /// Where others reach it.
-    pub connect_address: String,
-    /// User name and password for what changes something.
-    pub authentication: Option<(String, Secret)>,
-    /// The certificate; with it, TLS is spoken.
-    pub certfile: Option<PathBuf>,
-    /// Its key.
-    pub keyfile: Option<PathBuf>,
-    /// Authorities of client certificates, and of members' certificates.
-    pub cafile: Option<PathBuf>,
-    /// `none`, `optional` or `required`.
-    pub verify_client: String,
-    /// Who may change something.
-    pub allowlist: Vec<String>,
-    /// Members may, too.
-    pub allowlist_include_members: bool,
-    /// Headers for every full answer.
-    pub extra_headers: Vec<(String, String)>,
-}
-
-/// How other members' APIs are called.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CtlSettings {
-    /// User name and password.
-    pub authentication: Option<(String, Secret)>,
-    /// Certificates are not checked.
-    pub insecure: bool,
-    /// Authorities of the members' certificates.
-    pub cacert: Option<PathBuf>,
-    /// Our certificate.
-    pub certfile: Option<PathBuf>,
-    /// Its key.
-    pub keyfile: Option<PathBuf>,
-}
-
-/// The log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogSettings {
-    /// The least important level that is written.
-    pub level: String,
-    /// Where files go: the decision journal's; without it, it is kept in memory only.
-    pub dir: Option<PathBuf>,
-}
-
-/// Which store, and where its plugin is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DcsSettings {
-    /// The section's name; empty where there is none.
-    pub name: String,
-    /// The section, with what every store needs to know copied in. It may hold secrets.
-    pub section: Value,
-    /// The namespace.
-    pub namespace: String,
-    /// `plugins.dir`.
-    pub folder: Option<PathBuf>,
-    /// `plugins.dcs.NAME.path`.
-    pub path: Option<PathBuf>,
-    /// `plugins.dcs.NAME.sha256`.
-    pub sha256: Option<String>,
-}
 
 /// The configuration in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,28 +29,46 @@ pub struct Effective {
     pub log: LogSettings,
     /// The store.
     pub dcs: DcsSettings,
-    /// What is odd about all this.
+    /// The Linux watchdog.
+    pub watchdog: WatchdogSettings,
+    /// The part of a sharded database that this cluster is; `None` for one that is whole.
+    pub citus: Option<CitusSettings>,
+    /// What had to be adjusted or left aside.
     pub warnings: Vec<String>,
+}
+
+/// The part of a sharded database that a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CitusSettings {
+    /// 0 for the coordinator.
+    pub group: u32,
+    /// The database that is sharded.
+    pub database: String,
 }
 
 impl Effective {
     /// Merges everything for a server of this version (`server_version_num`; 0 where it is not known).
     pub fn build(local: &LocalConfig, dynamic: &DynamicConfig, version: u32) -> Effective {
-        let (local_document, dynamic) = (&local.document, &dynamic.to_value());
+        let mut dynamic = dynamic.to_value();
         let mut warnings = local.warnings.clone();
-        warnings.extend(schema::check_dynamic(dynamic));
-        let settings = settings::build(local_document, dynamic, &mut warnings);
+        legacy::modernise_dynamic(&mut dynamic);
+        for finding in check::dynamic(&dynamic) {
+            warnings.push(format!("dynamic configuration: {} {}", finding.path, finding.reason));
+        }
+        let layers = Layers { local: &local.document, dynamic: &dynamic };
+        let settings = settings::build(layers, &mut warnings);
+        let server = server::build(layers, &settings, version, &mut warnings);
+        let bootstrap = bootstrap::build(layers.local, &mut warnings);
         warnings.extend(not_yet(&settings));
-        let server = server::build(local_document, dynamic, &settings, version, &mut warnings);
-        let bootstrap = server::bootstrap(local_document, &mut warnings);
-        let dcs = sections::dcs(local_document, &settings);
         Effective {
-            server,
             bootstrap,
-            restapi: sections::restapi(local_document),
-            ctl: sections::ctl(local_document),
-            log: sections::log(local_document),
-            dcs,
+            restapi: restapi::restapi(layers.local),
+            ctl: restapi::ctl(layers.local),
+            log: log::build(layers.local),
+            dcs: dcs_section::build(layers.local, &settings),
+            watchdog: fencing::watchdog(layers.local),
+            citus: citus(layers.local),
+            server,
             settings,
             warnings,
         }
@@ -130,18 +87,12 @@ fn not_yet(settings: &Settings) -> Vec<String> {
     wished.map(|(name, _)| format!("{name} is configured, but this version does not act on it yet")).collect()
 }
 
-impl LocalConfig {
-    /// The dynamic configuration that a new cluster begins with.
-    pub fn bootstrap_dynamic(&self) -> Option<DynamicConfig> {
-        let document = self.document.get("bootstrap")?.get("dcs")?.clone();
-        DynamicConfig::from_value(document).ok()
-    }
-
-    /// What is missing for a daemon to run: keys, each with the word for it.
-    pub fn missing(&self) -> Vec<String> {
-        let required =
-            ["name", "scope", "restapi.listen", "restapi.connect_address", "postgresql.listen", "postgresql.data_dir"];
-        let absent = required.into_iter().filter(|path| super::value::text_at(&self.document, path).is_none());
-        absent.map(|path| format!("{path} is not defined.")).collect()
-    }
+/// Both keys, or the section counts for nothing.
+pub(super) fn citus(local: &Value) -> Option<CitusSettings> {
+    let group = integer_at(local, "citus.group").and_then(|group| u32::try_from(group).ok())?;
+    let database = some_text_at(local, "citus.database")?;
+    Some(CitusSettings { group, database })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,254 +1,204 @@
-//! `PATRONI_*` variables as a document that goes over the local file (config.md §9).
+//! `PATRONI_*` variables as a layer over the local file (config.md §9). The variables are given, never read here.
 
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use super::schema::{self, Kind, store_variable};
+use super::units::{integer, list, truth};
+use super::yaml;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How a variable's text is read.
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Integer,
-    Truth,
-    List,
-    Map,
+const PREFIX: &str = "PATRONI_";
+
+/// The whole configuration in one variable.
+const WHOLE: &str = "PATRONI_CONFIGURATION";
+
+/// Variables that once had another name, and the name that they have now.
+const OLD_NAMES: [(&str, &str); 3] =
+    [("LOGLEVEL", "LOG_LEVEL"), ("LOGFORMAT", "LOG_FORMAT"), ("LOG_DATEFMT", "LOG_DATEFORMAT")];
+
+/// The logger that `PATRONI_REQUESTS_LOGLEVEL` was for.
+const REQUESTS_LOGGER: (&str, &str) = ("REQUESTS_LOGLEVEL", "urllib3");
+
+/// What the variables say.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    /// The document that they make up.
+    pub document: Value,
+    /// The variable that each path was read from.
+    pub origins: BTreeMap<String, String>,
+    /// Variables whose text is not what they are for: variable, path and reason.
+    pub errors: Vec<(String, String, String)>,
+    /// Variables that were understood, or that would have been had they not been empty.
+    pub recognised: BTreeSet<String>,
+    /// Variables that nobody reads.
+    pub unread: Vec<String>,
 }
 
-/// Top-level keys.
-const TOP: [(&str, Kind); 5] = [
-    ("NAME", Kind::Text),
-    ("NAMESPACE", Kind::Text),
-    ("SCOPE", Kind::Text),
-    ("THREAD_POOL_SIZE", Kind::Integer),
-    ("THREAD_STACK_SIZE", Kind::Integer),
-];
-
-const LOG: [(&str, Kind); 13] = [
-    ("TYPE", Kind::Text),
-    ("LEVEL", Kind::Text),
-    ("TRACEBACK_LEVEL", Kind::Text),
-    ("FORMAT", Kind::Text),
-    ("DATEFORMAT", Kind::Text),
-    ("STATIC_FIELDS", Kind::Map),
-    ("MAX_QUEUE_SIZE", Kind::Integer),
-    ("DIR", Kind::Text),
-    ("MODE", Kind::Text),
-    ("FILE_SIZE", Kind::Integer),
-    ("FILE_NUM", Kind::Integer),
-    ("LOGGERS", Kind::Map),
-    ("DEDUPLICATE_HEARTBEAT_LOGS", Kind::Truth),
-];
-
-const RESTAPI: [(&str, Kind); 16] = [
-    ("LISTEN", Kind::Text),
-    ("CONNECT_ADDRESS", Kind::Text),
-    ("CERTFILE", Kind::Text),
-    ("KEYFILE", Kind::Text),
-    ("KEYFILE_PASSWORD", Kind::Text),
-    ("CAFILE", Kind::Text),
-    ("CIPHERS", Kind::Text),
-    ("VERIFY_CLIENT", Kind::Text),
-    ("HTTP_EXTRA_HEADERS", Kind::Map),
-    ("HTTPS_EXTRA_HEADERS", Kind::Map),
-    ("ALLOWLIST", Kind::List),
-    ("ALLOWLIST_INCLUDE_MEMBERS", Kind::Truth),
-    ("REQUEST_QUEUE_SIZE", Kind::Integer),
-    ("SERVER_TOKENS", Kind::Text),
-    ("THREAD_POOL_SIZE", Kind::Integer),
-    ("AUTHENTICATION", Kind::Map),
-];
-
-const CTL: [(&str, Kind); 5] = [
-    ("INSECURE", Kind::Truth),
-    ("CACERT", Kind::Text),
-    ("CERTFILE", Kind::Text),
-    ("KEYFILE", Kind::Text),
-    ("KEYFILE_PASSWORD", Kind::Text),
-];
-
-const POSTGRESQL: [(&str, Kind); 7] = [
-    ("LISTEN", Kind::Text),
-    ("CONNECT_ADDRESS", Kind::Text),
-    ("PROXY_ADDRESS", Kind::Text),
-    ("CONFIG_DIR", Kind::Text),
-    ("DATA_DIR", Kind::Text),
-    ("PGPASS", Kind::Text),
-    ("BIN_DIR", Kind::Text),
-];
-
-const PROGRAMS: [&str; 7] =
-    ["PG_CTL", "INITDB", "PG_CONTROLDATA", "PG_BASEBACKUP", "POSTGRES", "PG_ISREADY", "PG_REWIND"];
-
-const LOGIN: [&str; 12] = [
-    "USERNAME",
-    "PASSWORD",
-    "SSLMODE",
-    "SSLCERT",
-    "SSLKEY",
-    "SSLPASSWORD",
-    "SSLROOTCERT",
-    "SSLCRL",
-    "SSLCRLDIR",
-    "GSSENCMODE",
-    "CHANNEL_BINDING",
-    "SSLNEGOTIATION",
-];
-
-/// Stores and their like: any of these words before any of the suffixes below.
-const STORES: [&str; 7] = ["CITUS", "CONSUL", "ETCD", "ETCD3", "EXHIBITOR", "KUBERNETES", "ZOOKEEPER"];
-
-const STORE: [(&str, Kind); 46] = [
-    ("HOST", Kind::Text),
-    ("HOSTS", Kind::List),
-    ("PORT", Kind::Integer),
-    ("USE_PROXIES", Kind::Truth),
-    ("PROTOCOL", Kind::Text),
-    ("SCHEME", Kind::Text),
-    ("SRV", Kind::Text),
-    ("SRV_SUFFIX", Kind::Text),
-    ("URL", Kind::Text),
-    ("PROXY", Kind::Text),
-    ("CACERT", Kind::Text),
-    ("CERT", Kind::Text),
-    ("KEY", Kind::Text),
-    ("KEY_PASSWORD", Kind::Text),
-    ("VERIFY", Kind::Truth),
-    ("TOKEN", Kind::Text),
-    ("CHECKS", Kind::List),
-    ("DC", Kind::Text),
-    ("CONSISTENCY", Kind::Text),
-    ("REGISTER_SERVICE", Kind::Truth),
-    ("SERVICE_CHECK_INTERVAL", Kind::Text),
-    ("SERVICE_CHECK_TLS_SERVER_NAME", Kind::Text),
-    ("SERVICE_TAGS", Kind::List),
-    ("NAMESPACE", Kind::Text),
-    ("CONTEXT", Kind::Text),
-    ("USE_ENDPOINTS", Kind::Truth),
-    ("SCOPE_LABEL", Kind::Text),
-    ("ROLE_LABEL", Kind::Text),
-    ("POD_IP", Kind::Text),
-    ("PORTS", Kind::List),
-    ("LABELS", Kind::Map),
-    ("BYPASS_API_SERVICE", Kind::Truth),
-    ("RETRIABLE_HTTP_CODES", Kind::List),
-    ("USE_SSL", Kind::Truth),
-    ("SET_ACLS", Kind::Map),
-    ("AUTH_DATA", Kind::Map),
-    ("GROUP", Kind::Integer),
-    ("DATABASE", Kind::Text),
-    ("LEADER_LABEL_VALUE", Kind::Text),
-    ("FOLLOWER_LABEL_VALUE", Kind::Text),
-    ("STANDBY_LEADER_LABEL_VALUE", Kind::Text),
-    ("TMP_ROLE_LABEL", Kind::Text),
-    ("BOOTSTRAP_LABELS", Kind::Map),
-    ("USERNAME", Kind::Text),
-    ("PASSWORD", Kind::Text),
-    ("PATH", Kind::Text),
-];
-
-/// The variables as a document; empty values count as absent.
-pub(super) fn document(environment: &BTreeMap<String, String>) -> Value {
-    let mut document = Value::Object(Map::new());
-    let mut take = |variable: String, kind: Kind, path: &[&str]| {
-        if let Some(value) =
-            environment.get(&variable).filter(|text| !text.is_empty()).and_then(|text| read(text, kind))
-        {
-            put(&mut document, path, value);
-        }
-    };
-    for (old, new) in [("LOGLEVEL", "level"), ("LOGFORMAT", "format"), ("LOG_DATEFMT", "dateformat")] {
-        take(format!("PATRONI_{old}"), Kind::Text, &["log", new]);
-    }
-    for (name, kind) in TOP {
-        take(format!("PATRONI_{name}"), kind, &[&name.to_lowercase()]);
-    }
-    let sections: [(&str, &[(&str, Kind)]); 4] =
-        [("LOG", &LOG), ("RESTAPI", &RESTAPI), ("CTL", &CTL), ("POSTGRESQL", &POSTGRESQL)];
-    for (section, keys) in sections {
-        for (name, kind) in keys {
-            let path = [section.to_lowercase(), name.to_lowercase()];
-            take(format!("PATRONI_{section}_{name}"), *kind, &[&path[0], &path[1]]);
+/// Reads the variables. Empty ones count as absent.
+pub(super) fn read(variables: &BTreeMap<String, String>) -> Variables {
+    let mut reading = Variables { document: json!({}), ..Variables::default() };
+    let named = variables.iter().filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?, text)));
+    let named: BTreeMap<&str, &String> = named.collect();
+    reading.old_names(&named);
+    reading.settings(&named);
+    reading.stores(&named);
+    reading.users(&named);
+    for name in named.keys() {
+        let name = format!("{PREFIX}{name}");
+        if !reading.recognised.contains(&name) && name != WHOLE {
+            reading.unread.push(name);
         }
     }
-    for program in PROGRAMS {
-        let path = ["postgresql", "bin_name", &program.to_lowercase()];
-        take(format!("PATRONI_POSTGRESQL_BIN_{program}"), Kind::Text, &path);
-    }
-    for section in ["RESTAPI", "CTL"] {
-        for name in ["USERNAME", "PASSWORD"] {
-            let path = [section.to_lowercase(), name.to_lowercase()];
-            take(format!("PATRONI_{section}_{name}"), Kind::Text, &[&path[0], "authentication", &path[1]]);
-        }
-    }
-    for account in ["REPLICATION", "SUPERUSER", "REWIND"] {
-        for name in LOGIN {
-            let path = [account.to_lowercase(), name.to_lowercase()];
-            take(
-                format!("PATRONI_{account}_{name}"),
-                Kind::Text,
-                &["postgresql", "authentication", &path[0], &path[1]],
-            );
-        }
-    }
-    for store in STORES {
-        for (name, kind) in STORE {
-            let path = [store.to_lowercase(), name.to_lowercase()];
-            take(format!("PATRONI_{store}_{name}"), kind, &[&path[0], &path[1]]);
-        }
-    }
-    take("PATRONI_LOCAL_PATH".to_owned(), Kind::Text, &["local", "path"]);
-    document
+    reading
 }
 
-fn read(text: &str, kind: Kind) -> Option<Value> {
+/// The whole configuration, where one variable holds it.
+pub(super) fn whole(variables: &BTreeMap<String, String>) -> Option<&str> {
+    variables.get(WHOLE).map(String::as_str).filter(|text| !text.trim().is_empty())
+}
+
+/// The variables that configure this program, by name.
+pub fn recognised(variables: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut names = read(variables).recognised;
+    names.extend(variables.contains_key(WHOLE).then(|| WHOLE.to_owned()));
+    names
+}
+
+/// A variable that no child process may see: it may hold our passwords, or make the child believe it were us.
+pub fn is_hidden_from_children(name: &str) -> bool {
+    name.starts_with(PREFIX) || name.starts_with("KUBERNETES_") || name == "NOTIFY_SOCKET"
+}
+
+impl Variables {
+    fn old_names(&mut self, named: &BTreeMap<&str, &String>) {
+        for (old, new) in OLD_NAMES {
+            let setting = schema::settings().find(|setting| setting.variable == new);
+            if let (Some(setting), Some(text)) = (setting, named.get(old)) {
+                self.take(old, setting.path, setting.kind, text);
+            }
+        }
+        if let Some(text) = named.get(REQUESTS_LOGGER.0) {
+            let path = format!("log.loggers.{}", REQUESTS_LOGGER.1);
+            self.take(REQUESTS_LOGGER.0, &path, Kind::Text, text);
+        }
+    }
+
+    fn settings(&mut self, named: &BTreeMap<&str, &String>) {
+        for setting in schema::settings().filter(|setting| !setting.variable.is_empty()) {
+            // The documentation once said POSTGRES_ where POSTGRESQL_ was meant.
+            let misspelt = setting.variable.strip_prefix("POSTGRESQL_");
+            let misspelt = misspelt.map(|rest| format!("POSTGRES_{rest}"));
+            for name in misspelt.as_deref().into_iter().chain([setting.variable]) {
+                if let Some(text) = named.get(name) {
+                    self.take(name, setting.path, setting.kind, text);
+                }
+            }
+        }
+    }
+
+    fn stores(&mut self, named: &BTreeMap<&str, &String>) {
+        for (name, text) in named {
+            if self.recognised.contains(&format!("{PREFIX}{name}")) {
+                continue;
+            }
+            if let Some((section, key, kind)) = store_variable(name) {
+                self.take(name, &format!("{section}.{key}"), kind, text);
+            }
+        }
+    }
+
+    /// Every `<user>_PASSWORD` that nothing else claimed is a role to create, with `<user>_OPTIONS` (CFG-33).
+    fn users(&mut self, named: &BTreeMap<&str, &String>) {
+        for (name, text) in named {
+            let Some(user) = name.strip_suffix("_PASSWORD").filter(|user| !user.is_empty()) else {
+                continue;
+            };
+            if self.recognised.contains(&format!("{PREFIX}{name}")) || text.is_empty() {
+                continue;
+            }
+            let keys = ["bootstrap", "users", user];
+            let options = format!("{user}_OPTIONS");
+            if let Some(options_text) = named.get(options.as_str()) {
+                let options_list = json!(list(&Value::String((*options_text).clone())));
+                self.put(&options, &[keys[0], keys[1], keys[2], "options"], options_list);
+            }
+            self.put(name, &[keys[0], keys[1], keys[2], "password"], json!(text));
+        }
+    }
+
+    fn take(&mut self, name: &str, path: &str, kind: Kind, text: &str) {
+        if text.is_empty() {
+            self.recognised.insert(format!("{PREFIX}{name}"));
+            return;
+        }
+        match value(kind, text) {
+            Ok(value) => {
+                let keys: Vec<&str> = path.split('.').collect();
+                self.put(name, &keys, value);
+            }
+            Err(reason) => {
+                let variable = format!("{PREFIX}{name}");
+                self.recognised.insert(variable.clone());
+                self.errors.push((variable, path.to_owned(), reason.to_owned()));
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, keys: &[&str], value: Value) {
+        let variable = format!("{PREFIX}{name}");
+        self.recognised.insert(variable.clone());
+        self.origins.insert(keys.join("."), variable);
+        let mut place = &mut self.document;
+        for key in keys {
+            if !place.is_object() {
+                *place = Value::Object(Map::new());
+            }
+            let Value::Object(map) = place else { return };
+            place = map.entry((*key).to_owned()).or_insert(Value::Null);
+        }
+        *place = value;
+    }
+}
+
+/// The text of a variable as the kind of value that its key wants.
+fn value(kind: Kind, text: &str) -> Result<Value, &'static str> {
+    let as_text = Value::String(text.to_owned());
     match kind {
-        Kind::Text => Some(Value::String(text.to_owned())),
-        Kind::Integer => super::value::integer(&Value::String(text.to_owned())).map(Value::from),
-        Kind::Truth => super::value::truth(&Value::String(text.to_owned())).map(Value::Bool),
-        Kind::List if text.trim_start().starts_with('-') || text.contains('[') => serde_yaml::from_str(text).ok(),
-        Kind::List => serde_yaml::from_str(&format!("[{text}]")).ok(),
-        Kind::Map if text.trim_start().starts_with('{') => serde_yaml::from_str(text).ok(),
-        Kind::Map => serde_yaml::from_str(&format!("{{{text}}}")).ok(),
+        Kind::Integer(..) => integer(&as_text).map(Value::from).ok_or("is not an integer"),
+        Kind::Truth => truth(&as_text).map(Value::Bool).ok_or("is not a boolean"),
+        Kind::List | Kind::TextOrList | Kind::Maps | Kind::ListOrMap => {
+            Ok(many(text).unwrap_or_else(|| json!(list(&as_text))))
+        }
+        Kind::Format if !text.contains("%(") => Ok(many(text).unwrap_or(as_text)),
+        Kind::Map => mapping(text).ok_or("is not a dictionary"),
+        _ => Ok(as_text),
     }
 }
 
-fn put(document: &mut Value, path: &[&str], value: Value) {
-    let mut place = document;
-    for key in path {
-        if !place.is_object() {
-            *place = Value::Object(Map::new());
-        }
-        let Value::Object(map) = place else { return };
-        place = map.entry((*key).to_owned()).or_insert(Value::Null);
-    }
-    *place = value;
+/// A list as YAML; the brackets may be left out.
+fn many(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let bracketed = text.starts_with('-') || text.contains('[');
+    let text = if bracketed { text.to_owned() } else { format!("[{text}]") };
+    yaml::parse(&text).ok().map(|parsed| parsed.document).filter(Value::is_array)
+}
+
+/// A mapping as YAML; the braces may be left out.
+fn mapping(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let text = if text.starts_with('{') { text.to_owned() } else { format!("{{{text}}}") };
+    yaml::parse(&text).ok().map(|parsed| parsed.document).filter(Value::is_object)
+}
+
+/// The variable that gave the value at a path, or a part of it.
+pub(super) fn origin<'a>(origins: &'a BTreeMap<String, String>, path: &str) -> Option<&'a String> {
+    let mut path = Some(path);
+    std::iter::from_fn(|| {
+        let this = path?;
+        path = this.rsplit_once('.').map(|(above, _)| above);
+        Some(this)
+    })
+    .find_map(|path| origins.get(path))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn variables_become_keys() {
-        let environment = [
-            ("PATRONI_SCOPE", "batman"),
-            ("PATRONI_ETCD3_HOSTS", "'h1:2379','h2:2379'"),
-            ("PATRONI_SUPERUSER_PASSWORD", "s3cret"),
-            ("PATRONI_RESTAPI_USERNAME", "ops"),
-            ("PATRONI_KUBERNETES_LABELS", "app: pg, env: test"),
-            ("PATRONI_LOGLEVEL", "DEBUG"),
-            ("PATRONI_NAME", ""),
-            ("HOME", "somewhere"),
-        ];
-        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let expected = json!({
-            "log": {"level": "DEBUG"},
-            "scope": "batman",
-            "restapi": {"authentication": {"username": "ops"}},
-            "postgresql": {"authentication": {"superuser": {"password": "s3cret"}}},
-            "etcd3": {"hosts": ["h1:2379", "h2:2379"]},
-            "kubernetes": {"labels": {"app": "pg", "env": "test"}},
-        });
-        assert_eq!(document(&environment), expected);
-    }
-}
+mod tests;

@@ -1,24 +1,51 @@
 //! Configuration: the local file or folder, the environment and the store's document, merged into typed settings.
 //!
-//! It reads files and an environment that it is given; it knows no server, no store and no loop.
+//! It reads files and an environment that it is given; it knows no server, no store and no loop. The way of a value:
+//! `sources` gathers texts into one document, `legacy` brings it to present spelling, `check` holds it against `schema`,
+//! and `effective` merges it with the dynamic document into types.
 
 mod accounts;
+mod addresses;
+mod bootstrap;
 mod changes;
+mod check;
+mod dcs_section;
 mod dynamic;
 mod effective;
 mod environment;
 mod errors;
-mod lines;
+mod fencing;
+mod judge;
+mod legacy;
 mod local;
+mod log;
+mod merge;
+mod methods;
 mod parameters;
+mod reading;
+mod redact;
+mod restapi;
 mod schema;
-mod sections;
 mod server;
 mod settings;
-mod value;
+mod sources;
+mod tags;
+mod timing;
+mod units;
+mod validate;
+mod yaml;
 
-pub use changes::{Changes, changes};
-pub use dynamic::{DynamicConfig, deep_equal, merge_patch};
-pub use effective::{CtlSettings, DcsSettings, Effective, LogSettings, RestApiSettings};
-pub use errors::{ConfigError, ConfigErrors};
-pub use local::{LocalConfig, Source};
+pub use changes::{Area, Changes, changes};
+pub use dcs_section::{DcsSettings, no_store};
+pub use dynamic::{DynamicConfig, DynamicError};
+pub use effective::{CitusSettings, Effective};
+pub use environment::{is_hidden_from_children, recognised};
+pub use errors::{ConfigError, ConfigErrors, Place};
+pub use fencing::WatchdogSettings;
+pub use local::LocalConfig;
+pub use log::{LogForm, LogSettings};
+pub use merge::{deep_equal, merge_patch};
+pub use restapi::{CtlSettings, RestApiSettings};
+pub use schema::Applied;
+pub use sources::Source;
+pub use validate::{Failure, validate};

@@ -1,227 +1,127 @@
-//! How the local server is set up, and how a new cluster comes to be.
+//! `postgresql`: how the local server is set up.
 
-use super::accounts::accounts;
-use super::parameters::{self, is_controlled};
-use super::value::{at, integer_at, list, text, text_at, truth, truth_at};
-use regent_core::model::{
-    BootstrapSettings, BootstrapUser, CommandOption, MethodSettings, RoleOverrides, Secret, ServerSettings, Settings,
-};
+use super::accounts;
+use super::addresses::HostPort;
+use super::methods::{named, options, order};
+use super::parameters;
+use super::reading::{Layers, pairs, some_text_at, truth_at};
+use super::units::{list, seconds};
+use crate::ports;
+use regent_core::model::{RoleOverrides, ServerSettings, Settings};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Host and port of `listen`: `host[,host2]:port`, IPv6 with or without brackets, 5432 where none is given.
-fn listen(text: &str) -> (String, u16) {
-    let (hosts, port) = match text.rsplit_once(':') {
-        Some((hosts, port)) if port.parse::<u16>().is_ok() && (!hosts.contains(':') || hosts.ends_with(']')) => {
-            (hosts, port.parse().unwrap_or(5432))
-        }
-        _ => (text, 5432),
-    };
-    let host = |host: &str| host.trim().trim_matches(['[', ']']).to_owned();
-    (hosts.split(',').map(host).collect::<Vec<_>>().join(","), port)
-}
+/// PostgreSQL's port where none is given.
+const PORT: u16 = 5432;
 
-/// The first address that others can use.
-fn default_connect_address(hosts: &str, port: u16) -> String {
-    let everywhere = ["*", "0.0.0.0", "::", ""];
-    let host = hosts.split(',').find(|host| !everywhere.contains(host)).unwrap_or("127.0.0.1");
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// The local server.
+/// The local server. Keys that only the member itself may set are read from the local document alone.
 pub(super) fn build(
-    local: &Value,
-    dynamic: &Value,
+    layers: Layers<'_>,
     settings: &Settings,
     version: u32,
     warnings: &mut Vec<String>,
 ) -> ServerSettings {
-    let own = |key: &str| text_at(local, &format!("postgresql.{key}"));
-    let both = |key: &str| {
-        let path = format!("postgresql.{key}");
-        at(local, &path).or_else(|| at(dynamic, &path))
-    };
-    let flag = |key: &str| both(key).and_then(truth).unwrap_or(false);
-    let lines = |key: &str| both(key).filter(|value| value.is_array()).map(list);
-    let (listen_addresses, port) = listen(&own("listen").unwrap_or_default());
+    let own = |key: &str| some_text_at(layers.local, &format!("postgresql.{key}"));
+    let word = |key: &str| layers.either_text(&format!("postgresql.{key}"));
+    let flag = |key: &str| layers.either_truth(&format!("postgresql.{key}"));
+    let either = |key: &str| layers.either(&format!("postgresql.{key}"));
+    let listen = HostPort::read(&own("listen").unwrap_or_default(), PORT);
     let data_dir = PathBuf::from(own("data_dir").unwrap_or_default());
-    let mut parameters = parameters::merge(local, dynamic, version, warnings);
-    parameters.insert("listen_addresses".to_owned(), listen_addresses.clone());
-    parameters.insert("port".to_owned(), port.to_string());
-    parameters.insert("cluster_name".to_owned(), settings.scope.clone());
-    let mut overrides = |role: &str| role_overrides(local, dynamic, role, warnings);
-    let (primary, replica, standby_leader) = (overrides("primary"), overrides("replica"), overrides("standby_leader"));
-    let order = both("create_replica_methods").or_else(|| both("create_replica_method")).map(list).unwrap_or_default();
+    let order = order(layers);
     ServerSettings {
         name: settings.name.clone(),
         scope: settings.scope.clone(),
         config_dir: own("config_dir").map_or_else(|| data_dir.clone(), PathBuf::from),
         data_dir,
-        config_base_name: own("config_base_name").unwrap_or_else(|| "postgresql".to_owned()),
-        custom_conf: own("custom_conf").map(PathBuf::from),
-        bin_dir: own("bin_dir").map(PathBuf::from),
-        bin_name: strings(at(local, "postgresql.bin_name")),
-        connect_address: own("connect_address").unwrap_or_else(|| default_connect_address(&listen_addresses, port)),
-        listen_addresses,
-        port,
+        config_base_name: word("config_base_name").unwrap_or_else(|| "postgresql".to_owned()),
+        custom_conf: word("custom_conf").map(PathBuf::from),
+        bin_dir: word("bin_dir").map(PathBuf::from),
+        bin_name: strings(either("bin_name")),
+        connect_address: connect_address(own("connect_address"), &listen),
+        parameters: all_parameters(layers, settings, &listen, version, warnings),
+        listen_addresses: listen.host,
+        port: listen.port,
         proxy_address: own("proxy_address"),
-        database: own("database").unwrap_or_else(|| "postgres".to_owned()),
-        pgpass: own("pgpass").map_or_else(default_pgpass, PathBuf::from),
-        krbsrvname: own("krbsrvname"),
-        accounts: accounts(local),
+        database: word("database").unwrap_or_else(|| "postgres".to_owned()),
+        pgpass: pgpass(own("pgpass")),
+        krbsrvname: word("krbsrvname"),
+        accounts: accounts::build(layers.local),
         use_unix_socket: flag("use_unix_socket"),
         use_unix_socket_repl: flag("use_unix_socket_repl"),
-        parameters,
-        primary,
-        replica,
-        standby_leader,
-        pg_hba: lines("pg_hba"),
-        pg_ident: lines("pg_ident"),
-        recovery_conf: strings(both("recovery_conf")),
-        callbacks: strings(both("callbacks")),
-        methods: methods(local, dynamic, &order),
-        create_replica_methods: if order.is_empty() { vec!["basebackup".to_owned()] } else { order },
-        basebackup: both("basebackup").map(options).unwrap_or_default(),
-        rewind_options: both("rewind").map(options).unwrap_or_default(),
-        start_timeout: seconds_or(integer_at(local, "postgresql.pg_ctl_timeout"), 60),
-        pre_promote: both("pre_promote").and_then(text),
-        before_stop: both("before_stop").and_then(text),
-        use_slots: truth_at(dynamic, "postgresql.use_slots").unwrap_or(true),
+        primary: for_role(layers, "primary", warnings),
+        replica: for_role(layers, "replica", warnings),
+        standby_leader: for_role(layers, "standby_leader", warnings),
+        pg_hba: lines(either("pg_hba")),
+        pg_ident: lines(either("pg_ident")),
+        recovery_conf: strings(either("recovery_conf"))
+            .into_iter()
+            .map(|(name, value)| (name.to_lowercase(), value))
+            .collect(),
+        callbacks: strings(either("callbacks")),
+        methods: named(layers, &order),
+        create_replica_methods: order,
+        basebackup: options(either("basebackup")),
+        rewind_options: options(either("rewind")),
+        start_timeout: either("pg_ctl_timeout").and_then(seconds).unwrap_or(Duration::from_secs(60)),
+        pre_promote: word("pre_promote"),
+        before_stop: word("before_stop"),
+        use_slots: truth_at(layers.dynamic, "postgresql.use_slots").unwrap_or(true),
     }
 }
 
-fn seconds_or(value: Option<i64>, default: u64) -> Duration {
-    Duration::from_secs(value.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(default))
+/// The parameters, and with them those that follow from other keys.
+fn all_parameters(
+    layers: Layers<'_>,
+    settings: &Settings,
+    listen: &HostPort,
+    version: u32,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<String, String> {
+    let mut parameters = parameters::merge(layers, version, warnings);
+    parameters.insert("listen_addresses".to_owned(), listen.host.clone());
+    parameters.insert("port".to_owned(), listen.port.to_string());
+    if version == 0 || version >= 90_500 {
+        parameters.insert("cluster_name".to_owned(), settings.scope.clone());
+    }
+    parameters
 }
 
-fn default_pgpass() -> PathBuf {
-    std::env::home_dir().unwrap_or_default().join("pgpass")
+/// Where others reach the server: as configured, or the first usable address that it listens on.
+fn connect_address(configured: Option<String>, listen: &HostPort) -> String {
+    let address = configured.map(|text| HostPort::read(&text, listen.port));
+    address.unwrap_or_else(|| listen.reached_at()).to_string()
+}
+
+/// `~` is our own home.
+fn pgpass(configured: Option<String>) -> PathBuf {
+    let home = ports::home_directory;
+    match configured {
+        None => home().join("pgpass"),
+        Some(path) => match path.strip_prefix("~/") {
+            Some(below) => home().join(below),
+            None => PathBuf::from(path),
+        },
+    }
+}
+
+/// What differs by role (CFG-42): parameters lie over the common ones, lists replace them.
+fn for_role(layers: Layers<'_>, role: &str, warnings: &mut Vec<String>) -> RoleOverrides {
+    let list = |name: &str| lines(layers.either(&format!("postgresql.{name}_{role}")));
+    RoleOverrides {
+        parameters: parameters::for_role(layers, role, warnings),
+        pg_hba: list("pg_hba"),
+        pg_ident: list("pg_ident"),
+    }
+}
+
+fn lines(value: Option<&Value>) -> Option<Vec<String>> {
+    value.filter(|value| value.is_array()).map(list)
 }
 
 fn strings(value: Option<&Value>) -> BTreeMap<String, String> {
-    let map = value.and_then(Value::as_object);
-    map.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
-}
-
-/// `parameters_primary`, `pg_hba_primary` and their like (CFG-42).
-fn role_overrides(local: &Value, dynamic: &Value, role: &str, warnings: &mut Vec<String>) -> RoleOverrides {
-    let path = format!("postgresql.parameters_{role}");
-    let mut parameters = parameters::section(dynamic, &path);
-    parameters.extend(parameters::section(local, &path));
-    parameters.retain(|name, _| {
-        let controlled = is_controlled(name);
-        if controlled {
-            warnings.push(format!("Role-based config attempted to override protected parameter '{name}', ignoring"));
-        }
-        !controlled
-    });
-    let lines = |name: &str| {
-        let path = format!("postgresql.{name}_{role}");
-        at(local, &path).or_else(|| at(dynamic, &path)).filter(|value| value.is_array()).map(list)
-    };
-    RoleOverrides { parameters, pg_hba: lines("pg_hba"), pg_ident: lines("pg_ident") }
-}
-
-/// Options of a program: a list of names and one-key maps, or a map.
-fn options(value: &Value) -> Vec<CommandOption> {
-    let pair = |(name, value): (&String, &Value)| match value {
-        Value::Bool(true) => Some(CommandOption { name: name.clone(), value: None }),
-        Value::Bool(false) | Value::Null => None,
-        other => text(other)
-            .filter(|text| !text.is_empty())
-            .map(|text| CommandOption { name: name.clone(), value: Some(text) }),
-    };
-    match value {
-        Value::Array(items) => items
-            .iter()
-            .flat_map(|item| match item {
-                Value::Object(map) => map.iter().filter_map(pair).collect::<Vec<_>>(),
-                other => text(other).map(|name| CommandOption { name, value: None }).into_iter().collect(),
-            })
-            .collect(),
-        Value::Object(map) => map.iter().filter_map(pair).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Keys of a method's section that are ours; all others are its command's arguments.
-const METHOD_KEYS: [&str; 9] = [
-    "command",
-    "keep_data",
-    "no_params",
-    "no_leader",
-    "no_master",
-    "recovery_conf",
-    "keep_existing_recovery_conf",
-    "scope",
-    "datadir",
-];
-
-fn method(name: &str, section: &Value) -> MethodSettings {
-    let flag = |key: &str| section.get(key).and_then(truth).unwrap_or(false);
-    let map = section.as_object();
-    let arguments = map.into_iter().flatten().filter(|(key, _)| !METHOD_KEYS.contains(&key.as_str()));
-    let written = |value: &Value| match value {
-        Value::Bool(true) => Some("True".to_owned()),
-        Value::Bool(false) => Some("False".to_owned()),
-        other => text(other),
-    };
-    MethodSettings {
-        name: name.to_owned(),
-        command: text_at(section, "command"),
-        keep_data: flag("keep_data"),
-        no_params: flag("no_params"),
-        no_leader: flag("no_leader") || flag("no_master"),
-        arguments: arguments.filter_map(|(key, value)| Some((key.clone(), written(value)?))).collect(),
-    }
-}
-
-fn methods(local: &Value, dynamic: &Value, order: &[String]) -> BTreeMap<String, MethodSettings> {
-    let empty = Value::Null;
-    let named = order.iter().filter(|name| *name != "basebackup");
-    let section = |name: &String| {
-        let path = format!("postgresql.{name}");
-        method(name, at(local, &path).or_else(|| at(dynamic, &path)).unwrap_or(&empty))
-    };
-    named.map(|name| (name.clone(), section(name))).collect()
-}
-
-/// A new cluster.
-pub(super) fn bootstrap(local: &Value, warnings: &mut Vec<String>) -> BootstrapSettings {
-    let Some(section) = at(local, "bootstrap") else {
-        return BootstrapSettings::default();
-    };
-    let name = text_at(section, "method").filter(|name| name != "initdb");
-    let custom = name.as_ref().and_then(|name| section.get(name));
-    let custom = custom.filter(|custom| text_at(custom, "command").is_some());
-    let users = users(section);
-    if !users.is_empty() {
-        warnings.push("bootstrap.users is deprecated: create roles in bootstrap.post_bootstrap".to_owned());
-    }
-    BootstrapSettings {
-        method: name.as_ref().zip(custom).map(|(name, section)| method(name, section)),
-        initdb: section.get("initdb").map(options).unwrap_or_default(),
-        pg_hba: section.get("pg_hba").map(list).unwrap_or_default(),
-        post_bootstrap: text_at(section, "post_bootstrap").or_else(|| text_at(section, "post_init")),
-        users,
-        recovery_conf: custom.and_then(|custom| custom.get("recovery_conf")).map(|conf| strings(Some(conf))),
-        keep_existing_recovery_conf: custom
-            .and_then(|custom| custom.get("keep_existing_recovery_conf"))
-            .and_then(truth)
-            .unwrap_or(false),
-    }
-}
-
-fn users(section: &Value) -> Vec<BootstrapUser> {
-    let map = section.get("users").and_then(Value::as_object);
-    let user = |(name, user): (&String, &Value)| BootstrapUser {
-        name: name.clone(),
-        password: text_at(user, "password").map(Secret),
-        options: user.get("options").map(list).unwrap_or_default().iter().map(|option| option.to_uppercase()).collect(),
-    };
-    map.into_iter().flatten().map(user).collect()
+    pairs(value).collect()
 }
 
 #[cfg(test)]
@@ -229,32 +129,64 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn listen_addresses_are_taken_apart() {
-        let check = |text: &str, hosts: &str, port: u16| assert_eq!(listen(text), (hosts.to_owned(), port), "{text}");
-        check("127.0.0.1:5433", "127.0.0.1", 5433);
-        check("*", "*", 5432);
-        check("a,b:5433", "a,b", 5433);
-        check("[::1]:5433", "::1", 5433);
-        check("::1", "::1", 5432);
-        assert_eq!(default_connect_address("*,::1", 5432), "[::1]:5432");
+    fn built(local: Value, dynamic: Value) -> ServerSettings {
+        let layers = Layers { local: &local, dynamic: &dynamic };
+        let settings = crate::config::settings::build(layers, &mut Vec::new());
+        build(layers, &settings, 150_000, &mut Vec::new())
     }
 
     #[test]
-    fn options_are_lists_or_maps() {
-        let names =
-            |value: Value| options(&value).into_iter().map(|option| (option.name, option.value)).collect::<Vec<_>>();
-        let expected = vec![("encoding".to_owned(), Some("UTF8".to_owned())), ("data-checksums".to_owned(), None)];
-        assert_eq!(names(json!([{"encoding": "UTF8"}, "data-checksums"])), expected);
-        assert_eq!(names(json!({"encoding": "UTF8", "data-checksums": true, "x": false})), expected);
+    fn a_minimal_section_is_enough() {
+        // CFG-24, CFG-26
+        let server = built(json!({"postgresql": {"listen": "*:5433", "data_dir": "/d"}}), json!({}));
+        assert_eq!(server.connect_address, "localhost:5433");
+        assert_eq!(server.config_dir, PathBuf::from("/d"));
+        assert_eq!(server.database, "postgres");
+        assert_eq!(server.pgpass, ports::home_directory().join("pgpass"));
+        assert_eq!(server.create_replica_methods, ["basebackup"]);
+        assert_eq!(server.start_timeout, Duration::from_secs(60));
+        assert_eq!((server.pg_hba, server.accounts.rewind), (None, None));
+        assert_eq!(server.parameters["listen_addresses"], "*");
     }
 
     #[test]
-    fn methods_keep_their_own_arguments() {
-        let section = json!({"command": "/x.sh", "no_master": "1", "threshold": 5, "flag": true});
-        let method = method("m", &section);
-        assert!(method.no_leader);
-        let expected = [("threshold".to_owned(), "5".to_owned()), ("flag".to_owned(), "True".to_owned())];
-        assert_eq!(method.arguments, expected);
+    fn some_keys_are_the_members_own_and_others_come_from_both() {
+        // CFG-05
+        let server = built(
+            json!({"postgresql": {"listen": "10.0.0.1", "pg_hba": ["local"], "callbacks": {"on_start": "x"}}}),
+            json!({"postgresql": {
+                "listen": "*:1", "connect_address": "evil", "data_dir": "/evil", "pgpass": "/evil",
+                "authentication": {"superuser": {"username": "evil"}},
+                "pg_hba": ["shared"], "pg_ident": ["shared"], "callbacks": {"on_stop": "y"}, "pg_ctl_timeout": "2min",
+                "recovery_conf": {"Restore_Command": "cp"}, "pg_hba_replica": ["r"],
+            }}),
+        );
+        assert_eq!((server.listen_addresses.as_str(), server.port), ("10.0.0.1", 5432));
+        assert_eq!(server.connect_address, "10.0.0.1:5432");
+        assert_eq!((server.data_dir, server.accounts.superuser.username), (PathBuf::new(), None));
+        assert_eq!(server.pg_hba.unwrap(), ["local"]);
+        assert_eq!(server.pg_ident.unwrap(), ["shared"]);
+        assert_eq!(server.replica.pg_hba.unwrap(), ["r"]);
+        let callbacks: Vec<_> = server.callbacks.keys().collect();
+        assert_eq!(callbacks, ["on_start"], "the whole value wins");
+        assert_eq!(server.start_timeout, Duration::from_secs(120));
+        assert_eq!(server.recovery_conf["restore_command"], "cp");
+    }
+
+    #[test]
+    fn addresses_are_completed() {
+        let check = |section: Value, expected: &str| {
+            let server = built(json!({ "postgresql": section }), json!({}));
+            assert_eq!(server.connect_address, expected);
+        };
+        check(json!({"listen": "*:5433", "connect_address": "h"}), "h:5433");
+        check(json!({"listen": "*:5433", "connect_address": "fd00::1:5434"}), "[fd00::1]:5434");
+        check(json!({"listen": "[fd00::1]"}), "[fd00::1]:5432");
+    }
+
+    #[test]
+    fn a_tilde_is_home() {
+        assert_eq!(pgpass(Some("~/x".to_owned())), ports::home_directory().join("x"));
+        assert_eq!(pgpass(Some("/y".to_owned())), PathBuf::from("/y"));
     }
 }

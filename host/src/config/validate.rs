@@ -1,0 +1,269 @@
+//! The check of a configuration on request, in the words of the peer's `--validate-config` (config.md §10): stricter
+//! than what a start asks for. What would need the machine to be looked at (ports, folders, programs) is not checked here.
+
+use super::addresses::LOCAL_NAMES;
+use super::check;
+use super::dcs_section::sections;
+use super::errors::ConfigErrors;
+use super::legacy;
+use super::reading::{at, shown, truth_at};
+use super::redact::{is_secret, redacted};
+use super::restapi::is_of_no_use_to_others;
+use super::schema::{self, Kind, Layer, Need, STORES};
+use super::sources::{Source, gather};
+use super::units::{integer, seconds};
+use serde_json::Value;
+use std::fmt;
+
+/// A name that no member may have: the peer writes it where a synchronous standby is wanted and none is there.
+const RESERVED_NAME: &str = "__patroni_strict_sync_replica_placeholder__";
+
+/// One line of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The key, with dots.
+    pub path: String,
+    /// The value as it is shown; empty where there is none. Secrets are hidden.
+    pub value: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let space = if self.value.is_empty() { "" } else { " " };
+        write!(f, "{}{space}{} {}", self.path, self.value, self.message)
+    }
+}
+
+/// Checks a configuration; nothing found means that it is good.
+///
+/// # Errors
+/// When there is nothing to check: no configuration, or a text that is no YAML.
+pub fn validate(source: &Source) -> Result<Vec<Failure>, ConfigErrors> {
+    let mut gathered = gather(source)?;
+    let _told = legacy::modernise_local(&mut gathered.document);
+    let mut checking = Checking { document: &gathered.document, failures: Vec::new() };
+    for error in &gathered.errors {
+        checking.fail(&error.key, error.reason.clone());
+    }
+    checking.missing();
+    checking.stores();
+    checking.values();
+    checking.texts();
+    checking.connect_addresses();
+    checking.names_and_tags();
+    checking.timing();
+    Ok(checking.failures)
+}
+
+struct Checking<'a> {
+    document: &'a Value,
+    failures: Vec<Failure>,
+}
+
+impl Checking<'_> {
+    fn fail(&mut self, path: &str, message: impl Into<String>) {
+        let value = path.split('.').try_fold(self.document, |value, key| match value {
+            Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+            other => other.get(key),
+        });
+        let value = match value.filter(|value| !value.is_null()) {
+            Some(_) if is_secret(path) => "***".to_owned(),
+            Some(value) => shown(&redacted(value)),
+            None => String::new(),
+        };
+        let failure = Failure { path: path.to_owned(), value, message: message.into() };
+        if !self.failures.contains(&failure) {
+            self.failures.push(failure);
+        }
+    }
+
+    fn invalid(&mut self, path: &str, why: &str) {
+        self.fail(path, format!("didn't pass validation: {why}"));
+    }
+
+    /// Keys that are asked for; where a whole section is missing, the section is named.
+    fn missing(&mut self) {
+        let asked = schema::settings().filter(|setting| setting.need != Need::Optional);
+        let accounts = ["superuser", "replication"].map(|name| format!("postgresql.authentication.{name}.username"));
+        let paths: Vec<&str> = asked.map(|setting| setting.path).chain(accounts.iter().map(String::as_str)).collect();
+        for path in paths {
+            let mut ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
+            if let Some(end) = ends.find(|end| at(self.document, &path[..*end]).is_none()) {
+                self.fail(&path[..end], "is not defined.");
+            }
+        }
+    }
+
+    fn stores(&mut self) {
+        let there = sections(self.document);
+        if there.is_empty() {
+            for name in STORES.iter().filter(|name| **name != "local") {
+                self.fail(name, "is not defined.");
+            }
+        }
+        for name in there.iter().filter(|name| name.starts_with("etcd")) {
+            let keys = ["srv", "srv_suffix", "hosts", "host", "url", "proxy"];
+            let paths = keys.map(|key| format!("{name}.{key}"));
+            if paths.iter().all(|path| at(self.document, path).is_none()) {
+                for path in paths {
+                    self.fail(&path, "is not defined.");
+                }
+            }
+        }
+    }
+
+    fn values(&mut self) {
+        for finding in check::local(self.document) {
+            if let Some(fault) = finding.fault {
+                self.fail(&finding.path, fault.peer_reason());
+            }
+        }
+    }
+
+    /// What is to be a text is one, and says something.
+    fn texts(&mut self) {
+        let texts = schema::settings_of(Layer::Local).filter(|row| row.kind == Kind::Text);
+        for setting in texts {
+            match at(self.document, setting.path) {
+                Some(Value::Number(_) | Value::Bool(_)) => self.fail(setting.path, "is not a string"),
+                Some(Value::String(text)) if text.is_empty() && setting.need != Need::Optional => {
+                    self.invalid(setting.path, "is an empty string");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn connect_addresses(&mut self) {
+        let names = LOCAL_NAMES.map(|name| format!("\"{name}\"")).join(", ");
+        for path in ["restapi.connect_address", "postgresql.connect_address"] {
+            let address = at(self.document, path).and_then(Value::as_str);
+            if address.is_some_and(is_of_no_use_to_others) {
+                self.invalid(path, &format!("must not contain {names}"));
+            }
+        }
+    }
+
+    fn names_and_tags(&mut self) {
+        if at(self.document, "name").and_then(Value::as_str) == Some(RESERVED_NAME) {
+            self.invalid("name", &format!("Node 'name' can't be set to '{RESERVED_NAME}'"));
+        }
+        for (flag, priority) in [("nofailover", "failover_priority"), ("nosync", "sync_priority")] {
+            let given = |name: &str| at(self.document, &format!("tags.{name}"));
+            if given(flag).is_some() && given(priority).is_some() {
+                self.invalid("tags", &format!("Multiple of ('{flag}', '{priority}') provided"));
+            }
+            let rank = given(priority).map(|rank| (integer(rank), format!("tags.{priority}")));
+            match rank {
+                Some((None, path)) => self.fail(&path, "is not an integer"),
+                Some((Some(..0), path)) => self.invalid(&path, "Wrong value"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The peer's least times, where short ones are not asked for.
+    fn timing(&mut self) {
+        if truth_at(self.document, "bootstrap.dcs.allow_short_ttl") == Some(true) {
+            return;
+        }
+        for (name, least) in [("ttl", 20), ("retry_timeout", 3)] {
+            let path = format!("bootstrap.dcs.{name}");
+            let time = at(self.document, &path).and_then(seconds);
+            if time.is_some_and(|time| time.as_secs() < least) {
+                self.invalid(&path, "Wrong value");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn failures(text: &str) -> Vec<String> {
+        let variables = BTreeMap::from([("PATRONI_CONFIGURATION".to_owned(), text.to_owned())]);
+        let failures = validate(&Source::new(None, variables)).unwrap();
+        failures.iter().map(Failure::to_string).collect()
+    }
+
+    const GOOD: &str = "
+scope: a
+name: b
+restapi: {listen: '*:8008', connect_address: 10.0.0.1:8008}
+etcd3: {hosts: [h1:2379]}
+postgresql:
+  listen: '*:5432'
+  connect_address: 10.0.0.1:5432
+  data_dir: /d
+  authentication: {superuser: {username: su, password: x}, replication: {username: r}}
+";
+
+    fn with(more: &str) -> Vec<String> {
+        failures(&format!("{GOOD}{more}"))
+    }
+
+    #[test]
+    fn a_good_configuration_has_no_failure() {
+        assert_eq!(failures(GOOD), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_by_its_section() {
+        let found = failures("what: 1");
+        let first = [
+            "name",
+            "scope",
+            "restapi",
+            "postgresql",
+            "consul",
+            "etcd",
+            "etcd3",
+            "exhibitor",
+            "kubernetes",
+            "raft",
+            "zookeeper",
+        ];
+        assert_eq!(found, first.map(|name| format!("{name} is not defined.")));
+        let found = failures(
+            &GOOD.replace("{hosts: [h1:2379]}", "{}").replace("replication: {username: r}", "replication: {}"),
+        );
+        assert!(
+            found.contains(&"postgresql.authentication.replication.username is not defined.".to_owned()),
+            "{found:?}"
+        );
+        assert!(found.contains(&"etcd3.hosts is not defined.".to_owned()), "{found:?}");
+    }
+
+    #[test]
+    fn wrong_values_are_shown_with_their_path() {
+        let check = |more: &str, expected: &str| assert_eq!(with(more), [expected], "{more}");
+        check("thread_pool_size: 2", "thread_pool_size 2 didn't pass validation: Wrong value");
+        check("log: {level: LOUD}", "log.level LOUD didn't pass validation: Wrong value");
+        check("log: {file_num: many}", "log.file_num many is not an integer");
+        check("ctl: {insecure: perhaps}", "ctl.insecure perhaps is not a boolean");
+        check("namespace: 5", "namespace 5 is not a string");
+        check("tags: [x]", "tags ['x'] is not a dictionary");
+        check("bootstrap: {pg_hba: [a, {b: 1}]}", "bootstrap.pg_hba.1 {'b': 1} is not a string");
+        check("bootstrap: {dcs: {ttl: 5}}", "bootstrap.dcs.ttl 5 didn't pass validation: Wrong value");
+        check("bootstrap: {dcs: {synchronous_mode: what}}", "bootstrap.dcs.synchronous_mode what is not a boolean");
+        check(
+            "tags: {nofailover: true, failover_priority: 1}",
+            "tags {'nofailover': True, 'failover_priority': 1} didn't pass validation: \
+             Multiple of ('nofailover', 'failover_priority') provided",
+        );
+        check("ctl: {authentication: {password: [hush]}}", "ctl.authentication.password *** is not a string");
+        assert_eq!(with("bootstrap: {dcs: {ttl: 5, allow_short_ttl: true}}"), [""; 0]);
+    }
+
+    #[test]
+    fn connect_addresses_must_be_of_use_to_others() {
+        let found = failures(&GOOD.replace("connect_address: 10.0.0.1:5432", "connect_address: 127.0.0.1:15430"));
+        let expected = "postgresql.connect_address 127.0.0.1:15430 didn't pass validation: must not contain \
+                        \"127.0.0.1\", \"0.0.0.0\", \"*\", \"::1\", \"localhost\"";
+        assert_eq!(found, [expected]);
+    }
+}
