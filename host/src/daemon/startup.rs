@@ -6,7 +6,7 @@ use crate::agent::Parts;
 use crate::agent::configuration::Configuration;
 use crate::agent::journal::Journal;
 use crate::api;
-use crate::config::{DynamicConfig, Effective, LocalConfig, Source};
+use crate::config::{DynamicConfig, Effective, LocalConfig, Source, no_store};
 use crate::dcs::{self, Answer, Store, StoreOptions};
 use crate::fence::{Guard, GuardOptions};
 use crate::observe::server::ServerWatch;
@@ -42,9 +42,7 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
         tracing::warn!("{warning}");
     }
     if configuration.effective.dcs.name.is_empty() {
-        bail!(
-            "Can not find suitable configuration of distributed configuration store\nAvailable implementations: local"
-        );
+        bail!(no_store());
     }
     let store = dcs::open(&store_options(&configuration.effective)).await?;
     let client = client()?;
