@@ -13,8 +13,15 @@ use crate::telemetry::logging;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+/// How long the end of the daemon waits for the reader of its log.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The exit code when the log was not read to its end (LOG-07).
+const LOG_UNWRITTEN: u8 = 5;
 
 /// Runs the daemon on the configuration at `path` (a file or a folder), or on the environment alone.
 ///
@@ -27,13 +34,16 @@ pub fn run(path: Option<PathBuf>) -> ExitCode {
             return startup::refuse(&format!("the daemon's runtime can not be built: {error}"));
         }
     };
-    let code = runtime.block_on(serve(Source::new(path, ports::patroni_variables())));
+    let logging = logging::start();
+    let code = runtime.block_on(serve(Source::new(path, ports::patroni_variables()), logging));
     runtime.shutdown_background();
-    ExitCode::from(code)
+    match logging.finish(LOG_PATIENCE) {
+        Err(logging::Unwritten) if code == 0 => ExitCode::from(LOG_UNWRITTEN),
+        _ => ExitCode::from(code),
+    }
 }
 
-async fn serve(source: Source) -> u8 {
-    let logging = logging::start();
+async fn serve(source: Source, logging: logging::Control) -> u8 {
     let started = match startup::begin(source).await {
         Ok(started) => started,
         Err(error) => {
@@ -41,7 +51,12 @@ async fn serve(source: Source) -> u8 {
             return 1;
         }
     };
-    logging.set_level(&started.effective.log.level);
+    let log_options = startup::log_options(&started.effective.log);
+    if let Err(error) = logging.apply(&log_options) {
+        let error = startup::log_file_error(&log_options, &error);
+        tracing::error!(target: logging::CRITICAL, "{error}");
+        return 1;
+    }
     let applied = started.parts.applied.subscribe();
     let (agent, handle) = agent::build(started.parts);
     let api = match ApiServer::start(startup::api_options(&started.effective), handle.clone()).await {
@@ -52,7 +67,7 @@ async fn serve(source: Source) -> u8 {
         }
     };
     tokio::spawn(hear_signals(handle.requests.clone()));
-    tokio::spawn(follow_configuration(applied, api, logging));
+    tokio::spawn(follow_configuration(applied, api, logging, log_options));
     agent.run().await
 }
 
@@ -80,10 +95,17 @@ async fn follow_configuration(
     mut applied: watch::Receiver<Arc<Effective>>,
     mut api: ApiServer,
     logging: logging::Control,
+    mut log_options: logging::Options,
 ) {
     while applied.changed().await.is_ok() {
         let effective = Arc::clone(&applied.borrow_and_update());
-        logging.set_level(&effective.log.level);
+        let wanted = startup::log_options(&effective.log);
+        if wanted != log_options {
+            match logging.apply(&wanted) {
+                Ok(()) => log_options = wanted,
+                Err(error) => tracing::error!("{}", startup::log_file_error(&wanted, &error)),
+            }
+        }
         if let Err(error) = api.reconfigure(startup::api_options(&effective)).await {
             tracing::error!("the REST API keeps its old settings: {error}");
         }
