@@ -2,6 +2,8 @@
 //!
 //! It holds no logic of its own beyond the order of things at the start and at the end.
 
+pub mod init;
+mod manager;
 mod startup;
 
 use crate::agent::handle::{Handle, Request};
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long the end of the daemon waits for the reader of its log.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
@@ -28,13 +30,15 @@ const LOG_UNWRITTEN: u8 = 5;
 /// One thread runs everything but the store's backend, which has threads of its own: a member of a cluster mostly
 /// waits, and a second core belongs to the database.
 pub fn run(path: Option<PathBuf>) -> ExitCode {
+    let logging = logging::start();
+    // Before there are other threads: each has a mask of its own.
+    init::hear_all_signals();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return startup::refuse(&format!("the daemon's runtime can not be built: {error}"));
         }
     };
-    let logging = logging::start();
     let code = runtime.block_on(serve(Source::new(path, ports::patroni_variables()), logging));
     runtime.shutdown_background();
     match logging.finish(LOG_PATIENCE) {
@@ -68,26 +72,43 @@ async fn serve(source: Source, logging: logging::Control) -> u8 {
     };
     tokio::spawn(hear_signals(handle.requests.clone()));
     tokio::spawn(follow_configuration(applied, api, logging, log_options));
+    manager::ready();
     agent.run().await
 }
 
 /// SIGTERM and SIGINT end the daemon in order, once; SIGHUP reads the configuration again.
-async fn hear_signals(requests: tokio::sync::mpsc::Sender<Request>) {
+async fn hear_signals(requests: mpsc::Sender<Request>) {
     let streams = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
         tracing::error!("signals can not be heard: only SIGKILL ends this daemon");
         return;
     };
     loop {
-        let request = tokio::select! {
-            _ = terminate.recv() => Request::Shutdown,
-            _ = interrupt.recv() => Request::Shutdown,
-            _ = hangup.recv() => Request::Reload,
+        let going_on = tokio::select! {
+            _ = terminate.recv() => shut_down(&requests).await,
+            _ = interrupt.recv() => shut_down(&requests).await,
+            _ = hangup.recv() => reload(&requests).await,
         };
-        if requests.send(request).await.is_err() {
+        if !going_on {
             return;
         }
     }
+}
+
+async fn shut_down(requests: &mpsc::Sender<Request>) -> bool {
+    manager::stopping();
+    requests.send(Request::Shutdown).await.is_ok()
+}
+
+async fn reload(requests: &mpsc::Sender<Request>) -> bool {
+    manager::reloading();
+    let (reply, done) = oneshot::channel();
+    let taken = requests.send(Request::Reload(Some(reply))).await.is_ok();
+    // A stop may come in between: nothing is ready then.
+    if taken && done.await.is_ok() {
+        manager::ready();
+    }
+    taken
 }
 
 /// Lets the API and the log follow each configuration that comes into force.
