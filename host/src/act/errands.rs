@@ -19,6 +19,7 @@ pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result
         Errand::CheckpointAfterPromote => deeds.server().checkpoint(CHECKPOINT_LIMIT).await?,
         Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,
         Errand::Callback(event, role) => callback(deeds, event, role),
+        Errand::WakeReceiver => deeds.server().wake_receiver(&mut deeds.connection()).await?,
         Errand::ReadHistory => return history(deeds).await.map(Finding::History),
     }
     Ok(Finding::Nothing)

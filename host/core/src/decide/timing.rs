@@ -70,7 +70,9 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     if let Some(handover) = &memory.handover {
         consider(handover.probe_again_at);
     }
-    for kind in [ErrandKind::SyncSlots, ErrandKind::ApplyConfiguration, ErrandKind::ReadHistory] {
+    for kind in
+        [ErrandKind::SyncSlots, ErrandKind::ApplyConfiguration, ErrandKind::ReadHistory, ErrandKind::WakeReceiver]
+    {
         if let Some(failed) = view.errand_failures.get(&kind) {
             consider(*failed + settings.loop_wait);
         }

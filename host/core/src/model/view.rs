@@ -317,6 +317,8 @@ pub enum Errand {
     Callback(Callback, super::Role),
     /// Read the history of timelines from the local files.
     ReadHistory,
+    /// Let a standby that lost its stream connect again now, not when PostgreSQL would try next (five seconds later).
+    WakeReceiver,
 }
 
 /// An [`Errand`] without its data.
@@ -334,6 +336,8 @@ pub enum ErrandKind {
     Callback,
     /// See [`Errand::ReadHistory`].
     ReadHistory,
+    /// See [`Errand::WakeReceiver`].
+    WakeReceiver,
 }
 
 impl Errand {
@@ -346,6 +350,7 @@ impl Errand {
             Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,
             Errand::Callback(..) => ErrandKind::Callback,
             Errand::ReadHistory => ErrandKind::ReadHistory,
+            Errand::WakeReceiver => ErrandKind::WakeReceiver,
         }
     }
 }
