@@ -1,0 +1,1 @@
+//! The DCS backend for etcd, over its v3 API.
