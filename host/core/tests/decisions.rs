@@ -413,3 +413,19 @@ fn a_standby_that_lost_its_stream_connects_again_soon() {
     decide(&view, &mut memory);
     assert_eq!(memory.reconnecting, None);
 }
+
+/// Readings of the control file that overtook each other, or failed, once left a stopped leader waiting for ever.
+#[test]
+fn the_control_file_is_read_again_where_its_reading_went_wrong() {
+    for control in [Observed::Unseen("pg_controldata failed".into()), view(Some("a")).server.control] {
+        let mut down = view(Some("a"));
+        stopped(&mut down, ControlState::ShutDown);
+        down.server.ended_at = Some(NOW + Duration::from_millis(1));
+        down.server.control = control;
+        down.now = NOW + Duration::from_millis(300);
+        let Action::Wait { until } = expect(&down, primary_memory(), 715) else { panic!("it is being read") };
+        assert!(until <= NOW + Duration::from_millis(501), "{until}");
+        down.now = NOW + Duration::from_millis(600);
+        assert_eq!(expect(&down, primary_memory(), 715), Action::Run(Errand::ReadControl));
+    }
+}

@@ -317,6 +317,8 @@ pub enum Errand {
     Callback(Callback, super::Role),
     /// Read the history of timelines from the local files.
     ReadHistory,
+    /// Read the control file of a stopped server once more.
+    ReadControl,
     /// Let a standby that lost its stream connect again now, not when PostgreSQL would try next (five seconds later).
     WakeReceiver,
 }
@@ -336,6 +338,8 @@ pub enum ErrandKind {
     Callback,
     /// See [`Errand::ReadHistory`].
     ReadHistory,
+    /// See [`Errand::ReadControl`].
+    ReadControl,
     /// See [`Errand::WakeReceiver`].
     WakeReceiver,
 }
@@ -350,6 +354,7 @@ impl Errand {
             Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,
             Errand::Callback(..) => ErrandKind::Callback,
             Errand::ReadHistory => ErrandKind::ReadHistory,
+            Errand::ReadControl => ErrandKind::ReadControl,
             Errand::WakeReceiver => ErrandKind::WakeReceiver,
         }
     }
