@@ -233,7 +233,9 @@ impl Etcd3 {
         let answer = self.servers.run(cx, Repeat::Write, async |connection| {
             Ok(connection.kv().delete(self.keys.prefix(), Some(DeleteOptions::new().with_prefix())).await?)
         });
-        answer.await?;
+        let answer = answer.await?.value;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        self.memory().reading(&[], revision, clock::now());
         Ok(())
     }
 }

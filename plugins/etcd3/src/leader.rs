@@ -101,6 +101,8 @@ impl Etcd3 {
                 return Ok(Some(self.lease_of(granted, self.lock_revision())));
             }
             Outcome::Found(kv) => kv,
+            // A lock that hung on a lease that ended is lost, whoever had it since.
+            Outcome::Absent if granted.id.to_string() != lease.session => return Ok(None),
             Outcome::Absent => return self.create_again(cx, granted, also).await,
         };
         self.note_lock(&kv);
@@ -121,7 +123,8 @@ impl Etcd3 {
         })
     }
 
-    /// The lock was removed by hand while our lease lives: we write it again, unless somebody else had it meanwhile.
+    /// The lock was removed by hand while our lease lives: we write it again, unless somebody else had it
+    /// meanwhile, as far as the watch and the readings showed.
     async fn create_again(&self, cx: &Cx, granted: Granted, also: &[Write]) -> Tried<Option<Lease>> {
         if self.memory().lock_was_foreign() {
             return Ok(None);
