@@ -84,7 +84,7 @@ macro_rules! headed {
         })+
     };
 }
-headed!(GetResponse, PutResponse, TxnResponse, DeleteResponse, LeaseGrantResponse, LeaseKeepAliveResponse);
+headed!(GetResponse, PutResponse, TxnResponse, DeleteResponse, LeaseGrantResponse, LeaseRevokeResponse);
 
 /// All servers of the store.
 pub(crate) struct Servers {

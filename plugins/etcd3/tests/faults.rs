@@ -176,3 +176,53 @@ async fn what_is_refused_was_surely_not_applied() {
     assert!(find(&snapshot.expect("it is back within the budget"), &key(KeyKind::Leader)).is_some());
     heartbeat(&a, lease, "2").await;
 }
+
+/// A request that went unanswered reaches the store at last, when everything has moved on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_late_undoes_nothing() {
+    let store = Store::start().await;
+    let slow = Proxy::before(store.servers[0].client_port).await;
+    let section =
+        format!("{{\"hosts\": [\"{}\", \"{}\"], \"use_proxies\": true}}", slow.address(), store.servers[0].address());
+    let a = lasting("a", &section).await;
+    load(&a).await;
+    slow.swallow(true);
+    let request = a.put(BUDGET, key(KeyKind::Failover), b"now".to_vec(), Expect::Any).await;
+    request.expect("a verdict").expect("the second server took it");
+    assert!(slow.swallowed() > 0, "the first got it too");
+    a.put(BUDGET, key(KeyKind::Failover), b"{}".to_vec(), Expect::Any).await.expect("a verdict").expect("written");
+    let version = find(&load(&a).await, &key(KeyKind::Failover)).expect("it is there").version.clone();
+    let applied = || store.servers[0].metric_where("grpc_server_handled_total", &|labels| labels.contains("Txn"));
+    let before = applied();
+    slow.deliver_late();
+    eventually("the late request is handled", async || (applied() > before).then_some(())).await;
+    let snapshot = load(&a).await;
+    let after = find(&snapshot, &key(KeyKind::Failover)).expect("it is there");
+    assert_eq!((after.value.as_slice(), &after.version), (b"{}".as_slice(), &version));
+}
+
+/// The same for the lock: a request for it that comes late must not take it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_not_taken_by_a_request_of_long_ago() {
+    let store = Store::start().await;
+    let slow = Proxy::before(store.servers[0].client_port).await;
+    let section = |first: &str, second: &str| format!("{{\"hosts\": [{first:?}, {second:?}], \"use_proxies\": true}}");
+    let a = lasting("a", &section(&slow.address(), &store.servers[0].address())).await;
+    a.touch_member(BUDGET, b"1".to_vec()).await.expect("it is written");
+    let lease = acquire(&a).await;
+    assert!(a.release_leader(BUDGET, lease, vec![]).await.expect("a verdict"));
+    let txns = || store.servers[0].metric_where("grpc_server_started_total", &|labels| labels.contains("Txn"));
+    // The message to the lease passes, the transaction does not.
+    slow.swallow_after(1);
+    let lease = acquire(&a).await;
+    assert!(slow.swallowed() > 0, "a server did not get it");
+    assert!(a.release_leader(BUDGET, lease.clone(), vec![]).await.expect("a verdict"));
+    let before = txns();
+    slow.deliver_late();
+    eventually("the late request is handled", async || (txns() > before).then_some(())).await;
+    let snapshot = load(&a).await;
+    assert!(find(&snapshot, &key(KeyKind::Leader)).is_none());
+    assert!(find(&snapshot, &member_key("a")).is_some());
+    let b = lasting("b", &store.section()).await;
+    b.acquire_leader(BUDGET, b"b".to_vec(), vec![]).await.expect("a verdict").expect("it is free");
+}
