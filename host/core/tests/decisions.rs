@@ -361,6 +361,25 @@ fn a_standby_is_compared_with_each_new_leader() {
     assert_eq!(decide(&standby, &mut memory).rule, 1015, "it still does not stream");
 }
 
+/// A switchover hung for as long as anybody watched: the last reading of the control file came in with the time of
+/// the one before, and the leader, its server down, waited for another while it went on renewing its lock.
+#[test]
+fn an_older_reading_of_the_control_file_replaces_no_newer_one() {
+    let seen = |state, at| Observed::Seen { value: control(state), at };
+    let mut down = view(Some("a"));
+    stopped(&mut down, ControlState::InProduction);
+    down.server.take_control(seen(ControlState::ShutDown, NOW + Duration::from_millis(2)));
+    down.server.take_control(seen(ControlState::InProduction, NOW - Duration::from_millis(9)));
+    assert_eq!(down.server.control_after_end().map(|control| control.state), Some(ControlState::ShutDown));
+    down.server.take_control(Observed::Unseen("torn".into()));
+    assert!(!down.server.control_is_missing());
+    down.server.control = seen(ControlState::InProduction, NOW - Duration::from_millis(9));
+    assert!(down.server.control_is_missing());
+    assert!(matches!(expect(&down, primary_memory(), 715), Action::Wait { .. }));
+    down.server.take_control(seen(ControlState::ShutDown, NOW));
+    assert_ne!(decide(&down, &mut primary_memory()).rule, 715);
+}
+
 /// HA-10: the pid file tells of a promotion a little later than the control file.
 #[test]
 fn a_promotion_is_not_begun_twice() {

@@ -14,6 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 /// Between two monitoring statements: health checks never answer from a state older than this.
 const MONITORING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// After the control file could not be read.
+const CONTROL_PAUSE: Duration = Duration::from_millis(300);
+
 /// Something was seen at the local server.
 #[derive(Clone, Debug)]
 pub enum ServerEvent {
@@ -150,11 +153,23 @@ impl ServerWatch {
 
     /// Reads the control file and sends what it says as an event.
     pub fn read_control_soon(&self) {
+        self.read_control(false);
+    }
+
+    /// The same after a pause, because the last attempt failed.
+    pub fn read_control_later(&self) {
+        self.read_control(true);
+    }
+
+    fn read_control(&self, later: bool) {
         let Some(sender) = self.sender.clone() else {
             return;
         };
         let server = self.server.borrow().clone();
         tokio::spawn(async move {
+            if later {
+                pause().await;
+            }
             let control = read_control(&server).await;
             send(&sender, ServerEvent::Control(control)).await;
         });
@@ -257,6 +272,12 @@ impl Follower {
             }
             ours
         });
+        // A server has ended when none of its processes can answer a client any more.
+        match postgres::end_orphans(&self.server.settings.data_dir).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!("the postmaster left {count} processes behind, which were ended"),
+            Err(error) => tracing::error!("what the postmaster left behind could not be ended: {error}"),
+        }
         send(&self.sender, ServerEvent::Ended(self.postmaster, ports::now())).await;
         self.directory().await;
         let control = read_control(&self.server).await;
@@ -305,6 +326,11 @@ impl Monitor {
             }
         }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "paces readings of a file that can not be read")]
+async fn pause() {
+    tokio::time::sleep(CONTROL_PAUSE).await; // pace: what made a reading fail may last
 }
 
 #[allow(clippy::disallowed_methods, reason = "the interval of the monitoring statement")]
