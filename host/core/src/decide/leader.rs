@@ -5,7 +5,7 @@ use super::election::switch_targets;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
 use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task};
 
-pub(super) const RULES: &[Rule] = &[
+pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
         number: 810,
         situation: "leader",
@@ -23,6 +23,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "leader",
         sentence: "A standby with the lock, but without the guard that is required, gives the lock back.",
         apply: release_unguarded,
+    },
+    Rule {
+        number: 823,
+        situation: "leader",
+        sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion.",
+        apply: super::durability::prepare,
     },
     Rule { number: 825, situation: "leader", sentence: "A standby with the lock is promoted.", apply: promote },
     Rule {
@@ -43,6 +49,9 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "A hand-over that can work stops the server, which sends everything to its standbys first.",
         apply: stop_for_handover,
     },
+];
+
+pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 850,
         situation: "leader",
@@ -67,10 +76,16 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "Members that stream from here have their slots, and slots of members that do not are dropped.",
         apply: sync_slots,
     },
+    Rule {
+        number: 880,
+        situation: "leader",
+        sentence: "In strict synchronous mode without a standby the leader goes on, and its commits wait.",
+        apply: starve,
+    },
     Rule { number: 890, situation: "leader", sentence: "Otherwise the leader goes on.", apply: go_on },
 ];
 
-fn leads(case: &Case<'_>) -> bool {
+pub(super) fn leads(case: &Case<'_>) -> bool {
     case.holds_lease() && case.task_is_idle() && case.server_is_up()
 }
 
@@ -115,7 +130,11 @@ fn promote(case: &mut Case<'_>) -> Decision {
     if !confirmed {
         return None;
     }
-    case.begin(Task::Promote, Reason::LockAcquired)
+    let decision = case.begin(Task::Promote, Reason::LockAcquired);
+    if decision.is_some() {
+        case.memory.followed = None;
+    }
+    decision
 }
 
 fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {
@@ -178,8 +197,7 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
     let begun_at = case.memory.handover.as_ref()?.begun_at;
     let round = case.view.probes.as_ref().filter(|round| round.begun_at >= begun_at)?;
     let cluster = case.cluster()?;
-    let only = request.candidate.as_deref();
-    let targets = switch_targets(cluster, &case.view.settings, round, only, None, true);
+    let targets = switch_targets(cluster, &case.view.settings, round, Some(&request), None, true);
     if targets.is_empty() {
         case.memory.request_refused = true;
         case.memory.handover = None;
@@ -261,6 +279,13 @@ fn sync_slots(case: &mut Case<'_>) -> Decision {
 pub(super) fn slots(case: &mut Case<'_>) -> Decision {
     let errand = super::slots::plan(case)?;
     case.run(errand, Reason::SlotsDiffer)
+}
+
+fn starve(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() || !super::durability::is_starved(case) {
+        return None;
+    }
+    case.wait(Reason::StrictWithoutStandby)
 }
 
 fn go_on(case: &mut Case<'_>) -> Decision {

@@ -77,12 +77,13 @@ fn release_early(case: &mut Case<'_>) -> Decision {
     };
     let checkpoint = control.checkpoint;
     let handover = case.memory.handover.as_mut()?;
-    let only = handover.request.as_ref().and_then(|request| request.candidate.clone());
+    let request = handover.request.clone();
+    let only = request.as_ref().and_then(|request| request.candidate.clone());
     if let Some(round) = &case.view.probes
         && round.begun_at > running.since
     {
         let cluster = case.view.cluster()?;
-        let targets = switch_targets(cluster, &case.view.settings, round, only.as_deref(), Some(checkpoint), true);
+        let targets = switch_targets(cluster, &case.view.settings, round, request.as_ref(), Some(checkpoint), true);
         if let Some(target) = targets.first() {
             let reason = Reason::HandoverReady { to: target.clone(), at: checkpoint };
             return case.call(StoreCall::Release { optime: Some(checkpoint) }, reason);

@@ -64,13 +64,19 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     }
     consider(view.started_at + settings.retry_timeout);
     consider(memory.task_not_before);
+    consider(memory.durability.set_at + settings.loop_wait);
+    if let Some(since) = memory.durability.leaving_since {
+        consider(since + settings.loop_wait * 2);
+    }
     if let Some(race) = &memory.race {
         consider(race.again_at);
     }
     if let Some(handover) = &memory.handover {
         consider(handover.probe_again_at);
     }
-    for kind in [ErrandKind::SyncSlots, ErrandKind::ApplyConfiguration, ErrandKind::ReadHistory] {
+    for kind in
+        [ErrandKind::SyncSlots, ErrandKind::ApplyConfiguration, ErrandKind::SetStandbyNames, ErrandKind::ReadHistory]
+    {
         if let Some(failed) = view.errand_failures.get(&kind) {
             consider(*failed + settings.loop_wait);
         }
