@@ -7,6 +7,7 @@
 mod memory;
 mod priority;
 mod promotion;
+mod quorum;
 mod standbys;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 841,
         situation: "durability",
-        sentence: "A sync key that is absent or another leader's is made ours, and names nobody.",
+        sentence: "A sync key that is absent or another leader's is made ours.",
         apply: claim,
     },
     Rule {
@@ -45,6 +46,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "durability",
         sentence: "A standby that commits wait for and that has caught up enters the sync key.",
         apply: enter,
+    },
+    Rule {
+        number: 845,
+        situation: "durability",
+        sentence: "In quorum mode the key's voters and votes follow, so that any election finds every acknowledged commit.",
+        apply: requorum,
     },
     Rule {
         number: 846,
@@ -71,6 +78,10 @@ pub(super) enum Step {
     Names(StandbyNames),
     /// Names enter the key.
     Enter(SyncState),
+    /// Voters and votes change in the key.
+    Quorum(SyncState),
+    /// The server has to be read again first.
+    Settle,
 }
 
 /// Synchronous mode as far as elections go: it is on, and a leader has said who is synchronous.
@@ -100,14 +111,26 @@ fn next_step(case: &Case<'_>) -> Option<Step> {
     let situation = priority::Situation {
         settings: &case.view.settings,
         key: &case.fresh_cluster()?.sync,
-        reached: case.memory.durability.reached(&names),
+        reached: case.memory.durability.mark_of(&names).and_then(|mark| mark.position),
+        held: case.memory.durability.mark_of(&names).is_some_and(|mark| mark.held),
         names,
         healthy: standbys::healthy(case.view),
     };
     match case.view.settings.synchronous_mode {
-        SynchronousMode::On | SynchronousMode::Quorum => priority::next_step(&situation),
+        SynchronousMode::On => priority::next_step(&situation),
+        SynchronousMode::Quorum if reconnecting(case, &situation) => None,
+        SynchronousMode::Quorum => quorum::next_step(&situation),
         SynchronousMode::Off => None,
     }
+}
+
+/// Right after a change of the leader its standbys get one loop to connect before they count as gone.
+fn reconnecting(case: &Case<'_>, situation: &priority::Situation<'_>) -> bool {
+    let connected = situation.healthy.iter().any(|standby| situation.names.contains(&standby.name));
+    let claimed = case.memory.durability.claimed_at;
+    !connected
+        && situation.key.is_led_by(case.me())
+        && claimed.is_some_and(|at| case.view.now < at + case.view.settings.loop_wait)
 }
 
 fn write(case: &Case<'_>, sync: SyncState, reason: Reason) -> Decision {
@@ -118,7 +141,17 @@ fn write(case: &Case<'_>, sync: SyncState, reason: Reason) -> Decision {
 fn claim(case: &mut Case<'_>) -> Decision {
     let Some(Step::Claim(sync)) = next_step(case) else { return None };
     let former = case.cluster()?.sync.leader.clone();
-    write(case, sync, Reason::SyncKeyNotOurs { former })
+    let decision = write(case, sync, Reason::SyncKeyNotOurs { former });
+    if decision.is_some() {
+        case.memory.durability.claimed_at = Some(case.view.now);
+    }
+    decision
+}
+
+fn requorum(case: &mut Case<'_>) -> Decision {
+    let Some(Step::Quorum(sync)) = next_step(case) else { return None };
+    let (voters, quorum) = (sync.standbys.clone(), sync.quorum);
+    write(case, sync, Reason::QuorumChanges { voters, quorum })
 }
 
 fn leave(case: &mut Case<'_>) -> Decision {

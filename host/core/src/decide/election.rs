@@ -75,9 +75,7 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
         }
     }
     match sync {
-        Some(sync) if standing == Standing::First && me.settings.synchronous_mode == SynchronousMode::Quorum => {
-            vote(me, sync, round)
-        }
+        Some(sync) if standing == Standing::First => vote(me, sync, round),
         _ => standing,
     }
 }

@@ -82,6 +82,7 @@ pub enum Reason {
     StandbysLeave { stay: Vec<String> },
     StandbysChosen { names: String },
     StandbysEnter { standbys: Vec<String> },
+    QuorumChanges { voters: Vec<String>, quorum: u32 },
     StrictWithoutStandby,
     SynchronousModeOff,
     WaitingForRelease,
@@ -129,6 +130,7 @@ impl fmt::Display for Reason {
             Reason::SyncKeyNotOurs { former: None } => f.write_str("synchronous mode is on and there is no sync key yet"),
             Reason::StandbysLeave { stay } => write!(f, "of the standbys in the sync key only [{}] stay", stay.join(", ")),
             Reason::StandbysChosen { names } => write!(f, "commits are to wait for: {}", if names.is_empty() { "nobody" } else { names }),
+            Reason::QuorumChanges { voters, quorum } => write!(f, "an election needs {quorum} votes of [{}]", voters.join(", ")),
             Reason::StandbysEnter { standbys } => write!(f, "commits wait for [{}], which have caught up", standbys.join(", ")),
             other => f.write_str(other.plain()),
         }

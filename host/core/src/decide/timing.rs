@@ -65,6 +65,9 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     consider(view.started_at + settings.retry_timeout);
     consider(memory.task_not_before);
     consider(memory.durability.set_at + settings.loop_wait);
+    if let Some(at) = memory.durability.claimed_at {
+        consider(at + settings.loop_wait);
+    }
     if let Some(since) = memory.durability.leaving_since {
         consider(since + settings.loop_wait * 2);
     }

@@ -7,6 +7,8 @@ mod server_settings;
 mod settings;
 mod standby_names;
 mod tags;
+#[cfg(test)]
+pub(crate) mod testing;
 mod time;
 mod view;
 

@@ -1,5 +1,6 @@
 //! What is remembered of synchronous mode: what the server was told, and when it was seen to have heard it.
 
+use super::standbys::{self, Standby};
 use crate::model::{ErrandKind, Lsn, Moment, Observed, Role, StandbyNames, SynchronousMode, Task, View, WallTime};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Durability {
     pub mark: Option<Mark>,
     /// Since when this standby asks to be let go of.
     pub leaving_since: Option<Moment>,
+    /// The sync key was made ours.
+    pub claimed_at: Option<Moment>,
     /// Synchronous mode was on: once it is off, the user's own names come back.
     pub user_value_due: bool,
 }
@@ -35,6 +38,8 @@ pub struct Mark {
     pub since: Moment,
     /// How far the log went when every process had surely heard of them.
     pub position: Option<Lsn>,
+    /// As many standbys as commits wait for were seen to have everything up to there.
+    pub held: bool,
 }
 
 impl Durability {
@@ -65,9 +70,9 @@ impl Durability {
         }
     }
 
-    /// How far the log went when the server had surely heard of these names.
-    pub(super) fn reached(&self, names: &StandbyNames) -> Option<Lsn> {
-        self.mark.as_ref().filter(|mark| mark.names.means(names))?.position
+    /// Since when the server has had these names.
+    pub(super) fn mark_of(&self, names: &StandbyNames) -> Option<&Mark> {
+        self.mark.as_ref().filter(|mark| mark.names.means(names))
     }
 
     fn engage(&mut self, view: &View) {
@@ -111,10 +116,16 @@ impl Durability {
                 if mark.position.is_none() && *at >= mark.since + SETTLE {
                     mark.position = value.current_lsn;
                 }
+                let there = |standby: &Standby| {
+                    mark.names.contains(&standby.name) && mark.position.is_some_and(|at| standby.position >= at)
+                };
+                let count = standbys::healthy(view).iter().filter(|standby| there(standby)).count();
+                mark.held |=
+                    mark.position.is_some() && u32::try_from(count).is_ok_and(|count| count >= mark.names.count);
             }
             _ => {
                 let postmaster_start = value.postmaster_start;
-                self.mark = Some(Mark { names, postmaster_start, since: *at, position: None });
+                self.mark = Some(Mark { names, postmaster_start, since: *at, position: None, held: false });
             }
         }
     }

@@ -14,6 +14,8 @@ pub struct Situation<'a> {
     pub names: StandbyNames,
     /// How far the log went when it had surely heard of these names.
     pub reached: Option<Lsn>,
+    /// Enough standbys were seen to have everything up to there.
+    pub held: bool,
     /// Standbys that could be synchronous, best first.
     pub healthy: Vec<Standby>,
 }
@@ -26,8 +28,9 @@ impl Situation<'_> {
     }
 
     /// No commit is acknowledged without this standby from `reached` on, and it has everything up to there.
-    fn caught_up(&self, standby: &Standby) -> bool {
-        standby.state == "sync" && self.reached.is_some_and(|reached| standby.position >= reached)
+    pub fn caught_up(&self, standby: &Standby) -> bool {
+        matches!(standby.state.as_str(), "sync" | "quorum")
+            && self.reached.is_some_and(|reached| standby.position >= reached)
     }
 }
 
@@ -45,7 +48,12 @@ pub fn next_step(situation: &Situation<'_>) -> Option<Step> {
     }
     let picked_too = |name: &String| picked.iter().any(|picked| picked.eq_ignore_ascii_case(name));
     let mut stay = key.standbys.clone();
-    stay.retain(|name| picked_too(name) && names.always_waits_for(name));
+    // Voters of a quorum need not have every commit.
+    let whole = |name: &String| {
+        let mut healthy = situation.healthy.iter();
+        key.quorum == 0 || healthy.any(|standby| standby.name == *name && situation.caught_up(standby))
+    };
+    stay.retain(|name| picked_too(name) && names.always_waits_for(name) && whole(name));
     if stay != key.standbys || key.quorum != 0 {
         return Some(Step::Leave(situation.state(stay, 0)));
     }

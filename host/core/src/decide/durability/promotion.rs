@@ -3,7 +3,7 @@
 use super::super::Reason;
 use super::super::case::{Case, Decision};
 use super::super::leader::leads;
-use crate::model::{StandbyNames, StoreCall, SyncState, SyncView, SynchronousMode};
+use crate::model::{Settings, StandbyNames, StoreCall, SyncState, SyncView, SynchronousMode};
 
 /// Before the promotion the sync key says that this member leads, and whom it will wait for (SYNC-06): else a member
 /// that only the former leader waited for could take over once more.
@@ -16,43 +16,51 @@ pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
         return case.wait(Reason::SyncKeyUnread);
     };
     let sync = &cluster.sync;
-    if mode == SynchronousMode::Quorum && sync.leader.is_some() {
-        case.memory.durability.names = Some(for_quorum(case, sync).to_string());
-        return None;
-    }
-    let strict = case.view.settings.synchronous_mode_strict;
-    let mut standbys: Vec<String> =
-        sync.members().filter(|name| !name.eq_ignore_ascii_case(case.me())).cloned().collect();
-    standbys.sort();
-    standbys.retain(|_| strict);
-    let wanted = SyncState { leader: case.me().to_owned(), standbys, quorum: 0 };
-    let present = sync.leader.as_ref() == Some(&wanted.leader) && sync.standbys == wanted.standbys && sync.quorum == 0;
-    if !present {
+    let (wanted, names) = before_promotion(&case.view.settings, sync);
+    if let Some(wanted) = wanted {
         let former = sync.leader.clone();
         let call = StoreCall::WriteSync { sync: wanted, over: sync.version.clone() };
         let reason = Reason::SyncKeyNotOurs { former };
         return case.call(call, reason.clone()).or_else(|| case.wait(reason));
     }
-    let names = match (wanted.standbys.is_empty(), strict) {
-        (true, true) => StandbyNames::nobody_yet(),
-        _ => StandbyNames::all_of(wanted.standbys),
-    };
     case.memory.durability.names = Some(names.to_string());
     None
 }
 
+/// What the key has to say before the promotion, where it says something else, and whom commits wait for from the
+/// first one on.
+pub(super) fn before_promotion(settings: &Settings, sync: &SyncView) -> (Option<SyncState>, StandbyNames) {
+    if settings.synchronous_mode == SynchronousMode::Quorum && sync.leader.is_some() {
+        return (None, for_quorum(settings, sync));
+    }
+    let strict = settings.synchronous_mode_strict;
+    // Voters of a quorum need not have every commit; standbys of the former leader have.
+    let mut standbys: Vec<String> = sync.members().cloned().collect();
+    standbys.retain(|name| strict && sync.quorum == 0 && !name.eq_ignore_ascii_case(&settings.name));
+    standbys.sort();
+    let names = match standbys.is_empty() && strict {
+        true => StandbyNames::nobody_yet(),
+        false => StandbyNames::all_of(standbys.iter().cloned()),
+    };
+    let said = sync.leader.as_ref() == Some(&settings.name) && sync.standbys == standbys && sync.quorum == 0;
+    let wanted = SyncState { leader: settings.name.clone(), standbys, quorum: 0 };
+    ((!said).then_some(wanted), names)
+}
+
 /// The key stays as it is, and commits wait for so many that its voters still tell who has them all.
-fn for_quorum(case: &Case<'_>, sync: &SyncView) -> StandbyNames {
-    let members = u32::try_from(sync.standbys.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let others = sync.members().filter(|name| !name.eq_ignore_ascii_case(case.me())).cloned();
-    let strict = u32::from(case.view.settings.synchronous_mode_strict);
-    let outsider = u32::from(!sync.knows(case.me()));
+fn for_quorum(settings: &Settings, sync: &SyncView) -> StandbyNames {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let others: Vec<String> =
+        sync.members().filter(|name| !name.eq_ignore_ascii_case(&settings.name)).cloned().collect();
+    let outsider = u32::from(!sync.knows(&settings.name));
+    let strict = u32::from(settings.synchronous_mode_strict);
+    let members = number(sync.standbys.len()) + 1;
     let count = (members.saturating_sub(sync.quorum + 1) + outsider).max(strict);
-    let others: Vec<String> = others.collect();
     match (others.is_empty(), count) {
-        (true, 0) | (false, 0) => StandbyNames::default(),
+        (_, 0) => StandbyNames::default(),
+        (true, _) if strict == 0 => StandbyNames::default(),
         (true, _) => StandbyNames::nobody_yet(),
-        (false, count) => StandbyNames::any_of(count.min(u32::try_from(others.len()).unwrap_or(count)), others),
+        (false, count) => StandbyNames::any_of(count.min(number(others.len())), others),
     }
 }
 
