@@ -8,6 +8,8 @@ mod memory;
 mod priority;
 mod promotion;
 mod quorum;
+#[cfg(test)]
+mod situations;
 mod standbys;
 #[cfg(test)]
 mod tests;
@@ -117,20 +119,35 @@ fn next_step(case: &Case<'_>) -> Option<Step> {
         healthy: standbys::healthy(case.view),
     };
     match case.view.settings.synchronous_mode {
+        _ if reconnecting(case, &situation) => None,
         SynchronousMode::On => priority::next_step(&situation),
-        SynchronousMode::Quorum if reconnecting(case, &situation) => None,
         SynchronousMode::Quorum => quorum::next_step(&situation),
         SynchronousMode::Off => None,
     }
 }
 
-/// Right after a change of the leader its standbys get one loop to connect before they count as gone.
+/// Right after a start, a promotion or a change of names those standbys get one loop to connect before they count as
+/// gone: a restarted server would otherwise stop waiting for standbys that are on their way.
 fn reconnecting(case: &Case<'_>, situation: &priority::Situation<'_>) -> bool {
-    let connected = situation.healthy.iter().any(|standby| situation.names.contains(&standby.name));
-    let claimed = case.memory.durability.claimed_at;
-    !connected
+    let mut healthy = situation.healthy.iter();
+    let since = case.memory.durability.mark_of(&situation.names).map(|mark| mark.since);
+    situation.names.members().next().is_some()
         && situation.key.is_led_by(case.me())
-        && claimed.is_some_and(|at| case.view.now < at + case.view.settings.loop_wait)
+        && !healthy.any(|standby| situation.names.contains(&standby.name))
+        && since.is_none_or(|since| case.view.now < since + case.view.settings.loop_wait)
+}
+
+/// A strict cluster that was just made acknowledges nothing without a standby, from its first commit on.
+pub(super) fn before_first_lock(case: &mut Case<'_>) -> Decision {
+    let settings = &case.view.settings;
+    if settings.synchronous_mode == SynchronousMode::Off || !settings.synchronous_mode_strict {
+        return None;
+    }
+    let names = Some(StandbyNames::nobody_yet().to_string());
+    if case.memory.durability.names == names && !case.memory.durability.setting {
+        return None;
+    }
+    set_names(case, names, Reason::StrictWithoutStandby).or_else(|| case.wait(Reason::StrictWithoutStandby))
 }
 
 fn write(case: &Case<'_>, sync: SyncState, reason: Reason) -> Decision {
@@ -141,11 +158,7 @@ fn write(case: &Case<'_>, sync: SyncState, reason: Reason) -> Decision {
 fn claim(case: &mut Case<'_>) -> Decision {
     let Some(Step::Claim(sync)) = next_step(case) else { return None };
     let former = case.cluster()?.sync.leader.clone();
-    let decision = write(case, sync, Reason::SyncKeyNotOurs { former });
-    if decision.is_some() {
-        case.memory.durability.claimed_at = Some(case.view.now);
-    }
-    decision
+    write(case, sync, Reason::SyncKeyNotOurs { former })
 }
 
 fn requorum(case: &mut Case<'_>) -> Decision {

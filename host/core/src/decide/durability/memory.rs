@@ -21,8 +21,6 @@ pub struct Durability {
     pub mark: Option<Mark>,
     /// Since when this standby asks to be let go of.
     pub leaving_since: Option<Moment>,
-    /// The sync key was made ours.
-    pub claimed_at: Option<Moment>,
     /// Synchronous mode was on: once it is off, the user's own names come back.
     pub user_value_due: bool,
 }
