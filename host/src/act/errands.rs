@@ -3,8 +3,8 @@
 use super::Finding;
 use super::deeds::Deeds;
 use crate::ports;
-use crate::postgres::{FollowTarget, PgError, find_running};
-use regent_core::model::{Callback, Errand, HistoryRow, Lsn, Role, Source, Timeline};
+use crate::postgres::{FollowTarget, PgError, control_data, find_running};
+use regent_core::model::{Callback, ControlData, Errand, HistoryRow, Lsn, Observed, Role, Source, Timeline};
 use std::time::Duration;
 
 /// The first checkpoint of a new primary may be a big one.
@@ -20,6 +20,8 @@ pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result
         Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,
         Errand::SetStandbyNames { .. } => return set_standby_names(deeds).await,
         Errand::Callback(event, role) => callback(deeds, event, role),
+        Errand::ReadControl => return control(deeds).await.map(Finding::Control),
+        Errand::WakeReceiver => deeds.server().wake_receiver(&mut deeds.connection()).await?,
         Errand::ReadHistory => return history(deeds).await.map(Finding::History),
     }
     Ok(Finding::Nothing)
@@ -77,6 +79,13 @@ async fn set_standby_names(deeds: &Deeds) -> Result<Finding, PgError> {
         server.reload(&mut deeds.connection()).await?;
     }
     Ok(if changed { Finding::Reloaded } else { Finding::Nothing })
+}
+
+async fn control(deeds: &Deeds) -> Result<Observed<ControlData>, PgError> {
+    let server = deeds.server();
+    let at = ports::now();
+    let value = control_data(&server.binaries, &server.settings.data_dir).await?;
+    Ok(Observed::Seen { value, at })
 }
 
 /// The history of timelines from the local files; the newest row says when it was and that we lead.

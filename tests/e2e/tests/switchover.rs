@@ -1,14 +1,22 @@
 //! Operators hand over, restart and make members anew, by REST and by the CLI, under writes.
 
+#[macro_use]
+mod common;
+
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Prober};
+use regent_harness::{Cluster, Dcs, Prober};
 use serde_json::json;
 use std::time::Duration;
 
+on_each_store!(
+    a_switchover_under_writes_loses_nothing,
+    a_graceful_stop_hands_the_lock_over,
+    a_switchover_after_a_crash_waits_for_the_stream,
+);
+
 /// API-13, CTL-16, HA-45: no acknowledged write is lost, by whichever way.
-#[tokio::test]
-async fn a_switchover_under_writes_loses_nothing() -> Result<()> {
-    let cluster = Cluster::builder("switch").start().await?;
+async fn a_switchover_under_writes_loses_nothing(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("switch").dcs(dcs).start().await?;
     let first = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
     let prober = Prober::start(&cluster).await?;
     let second = cluster.others(&first).next().map(|node| node.name.clone()).unwrap_or_default();
@@ -81,9 +89,8 @@ async fn configuration_restart_and_reinitialize() -> Result<()> {
 }
 
 /// HA-21, HA-22, OPS-08: a daemon told to end stops its server, gives the lock back, and another leads at once.
-#[tokio::test]
-async fn a_graceful_stop_hands_the_lock_over() -> Result<()> {
-    let cluster = Cluster::builder("stop").nodes(2).start().await?;
+async fn a_graceful_stop_hands_the_lock_over(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("stop").dcs(dcs).nodes(2).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     leader.sigterm_and_wait(Duration::from_secs(15)).await?;
@@ -92,6 +99,26 @@ async fn a_graceful_stop_hands_the_lock_over() -> Result<()> {
     leader.start()?;
     cluster.wait_healthy(Duration::from_secs(40)).await?;
     let report = prober.stop().await;
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}
+
+/// HA-07, HA-45: a switchover right after the primary was restarted in place, while its standbys still try to connect
+/// again, waits for the stream and loses nothing.
+async fn a_switchover_after_a_crash_waits_for_the_stream(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("after").dcs(dcs).start().await?;
+    let first = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    first.kill_postmaster()?;
+    let back = prober.wait_acknowledged(Duration::from_secs(20)).await?;
+    ensure!(back.node == first.name, "it was restarted in place: {back:?}");
+    let second = cluster.others(&first.name).next().map(|node| node.name.clone()).unwrap_or_default();
+    let answer = cluster.switchover(Some(&second)).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let leader = cluster.wait_healthy(Duration::from_secs(30)).await?;
+    ensure!(leader.name == second);
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty());
     report.verify(&cluster).await?;
     cluster.finish().await
 }

@@ -1,5 +1,6 @@
 //! A whole cluster: described, started, asked, and taken down.
 
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use tokio_postgres::Client;
 
 use crate::binaries::{self, Binaries};
 use crate::config::{self, Common, NodeLayout};
+use crate::etcd::Etcd;
 use crate::folder::Folder;
 use crate::http::Answer;
 use crate::node::Node;
 use crate::os::ports::{self, Port};
 use crate::os::user::Account;
+use crate::peer;
 use crate::sql::{self, Rows};
 use crate::state::ClusterState;
 use crate::store::StoreOutage;
@@ -26,6 +29,15 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long regentctl may take.
 const CTL_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Which store a cluster is made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dcs {
+    /// The embedded one.
+    Local,
+    /// A real etcd, over its v3 API.
+    Etcd3,
+}
+
 type LocalChange = Box<dyn Fn(&NodeLayout, &mut Value)>;
 
 /// What a cluster shall be like.
@@ -36,9 +48,25 @@ pub struct ClusterBuilder {
     changes: Vec<LocalChange>,
     environment: Vec<(String, String)>,
     binaries: Option<Binaries>,
+    dcs: Dcs,
+    peers: Vec<usize>,
 }
 
 impl ClusterBuilder {
+    /// The store; the embedded one unless said otherwise.
+    pub fn dcs(mut self, dcs: Dcs) -> Self {
+        self.dcs = dcs;
+        self
+    }
+
+    /// The nodes, by their places from zero, that are the peer's: real Patroni under the same configuration. They need
+    /// a store that the peer knows.
+    pub fn peers(mut self, places: &[usize]) -> Self {
+        self.peers = places.to_vec();
+        self.dcs = Dcs::Etcd3;
+        self
+    }
+
     /// How many nodes; three unless said otherwise.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
@@ -93,8 +121,16 @@ impl ClusterBuilder {
         .await??;
         let folder = Folder::create(Account::unprivileged()?)?;
         let root = folder.root().to_owned();
+        let store = root.join("store").join(format!("{}.db", self.scope));
+        let etcd = match self.dcs {
+            Dcs::Local => None,
+            Dcs::Etcd3 => Some(Etcd::start().await?),
+        };
         let common = Common {
-            store: root.join("store").join(format!("{}.db", self.scope)),
+            store: match &etcd {
+                Some(etcd) => ("etcd3", json!({ "hosts": [etcd.address()] })),
+                None => ("local", json!({ "path": store })),
+            },
             plugins: root.join("plugins"),
             sockets: root.join("s"),
             scope: self.scope.clone(),
@@ -109,23 +145,32 @@ impl ClusterBuilder {
         for plugin in &programs.plugins {
             folder.place(plugin, &common.plugins.join(plugin.file_name().unwrap_or_default()))?;
         }
+        let peer = if self.peers.is_empty() { None } else { Some(peer::programs(&folder)?) };
         let mut nodes = Vec::new();
         let mut claimed = Vec::new();
         for index in 0..self.nodes {
             let (rest, pg) = (ports::claim()?, ports::claim()?);
             let layout = NodeLayout::new(&root, index, rest.number, pg.number);
             claimed.extend([rest, pg]);
-            nodes.push(self.prepare_node(&folder, &common, layout)?);
+            let peer = peer.as_ref().filter(|_| self.peers.contains(&index));
+            nodes.push(self.prepare_node(&folder, &common, layout, peer)?);
         }
-        Ok(Cluster { scope: self.scope, nodes, common, folder, finished: false, _ports: claimed })
+        Ok(Cluster { scope: self.scope, nodes, store, etcd, folder, finished: false, _ports: claimed })
     }
 
-    fn prepare_node(&self, folder: &Folder, common: &Common, layout: NodeLayout) -> Result<Node> {
+    fn prepare_node(
+        &self,
+        folder: &Folder,
+        common: &Common,
+        layout: NodeLayout,
+        peer: Option<&Binaries>,
+    ) -> Result<Node> {
         folder.make(&layout.folder)?;
         folder.make(&layout.bin)?;
-        for program in ["regent", "regentctl"] {
-            folder.place(&folder.root().join("bin").join(program), &layout.bin.join(program))?;
-        }
+        let bin = folder.root().join("bin");
+        let (daemon, ctl) = (bin.join("regent"), bin.join("regentctl"));
+        folder.place(peer.map_or(&daemon, |peer| &peer.regent), &layout.bin.join("regent"))?;
+        folder.place(peer.map_or(&ctl, |peer| &peer.regentctl), &layout.bin.join("regentctl"))?;
         let mut config = config::node(common, &layout);
         self.changes.iter().for_each(|change| change(&layout, &mut config));
         folder.write(&layout.config_path, &serde_yaml::to_string(&config)?)?;
@@ -139,7 +184,8 @@ pub struct Cluster {
     pub scope: String,
     /// Its members, `node1` first.
     pub nodes: Vec<Node>,
-    common: Common,
+    store: PathBuf,
+    etcd: Option<Etcd>,
     folder: Folder,
     finished: bool,
     _ports: Vec<Port>,
@@ -155,6 +201,8 @@ impl Cluster {
             changes: Vec::new(),
             environment: Vec::new(),
             binaries: None,
+            dcs: Dcs::Local,
+            peers: Vec::new(),
         }
     }
 
@@ -251,13 +299,32 @@ impl Cluster {
         .await
     }
 
-    /// Waits until that many members stream from a leader.
+    /// Waits until that many members stream from a leader: `GET /cluster` says so, and so does the leader's own server.
+    /// A member's word alone is not enough: for some seconds after its sender ended it may still believe in the stream.
     ///
     /// # Errors
     /// With the last state, when it is not reached before the deadline.
     pub async fn wait_members_streaming(&self, count: usize, deadline: Duration) -> Result<ClusterState> {
-        let what = format!("{count} streaming members");
-        self.wait_for(&what, deadline, |state| state.leader().is_some() && state.streaming() >= count).await
+        wait::until(&format!("{count} streaming members"), deadline, async || {
+            let state = self.state().await;
+            let Some(leader) = state.leader().filter(|_| state.streaming() >= count) else {
+                return Err(state.to_string());
+            };
+            match self.senders(leader).await {
+                Ok(names) if names.len() >= count => Ok(state),
+                Ok(names) => Err(format!("{leader} sends to {names:?} only{state}")),
+                Err(error) => Err(format!("{leader} does not say whom it sends to: {error:#}{state}")),
+            }
+        })
+        .await
+    }
+
+    /// The members that a node's server streams to, as its `pg_stat_replication` names them.
+    async fn senders(&self, node: &str) -> Result<Vec<String>> {
+        let statement = "SELECT DISTINCT application_name FROM pg_stat_replication WHERE state = 'streaming'";
+        let rows = self.sql(node, statement).await?;
+        let names = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
+        Ok(names.filter(|name| self.nodes.iter().any(|node| node.name == *name)).collect())
     }
 
     /// Waits until one node leads and all others stream.
@@ -370,7 +437,10 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn take_store_away(&self) -> Result<StoreOutage> {
-        StoreOutage::begin(&self.common.store)
+        match &self.etcd {
+            Some(etcd) => StoreOutage::freeze(etcd.pid()),
+            None => StoreOutage::begin(&self.store),
+        }
     }
 
     /// Refuses all nodes to write to the store until the returned value is dropped.
@@ -378,12 +448,17 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn make_store_read_only(&self) -> Result<StoreOutage> {
-        StoreOutage::begin_for_writes(&self.common.store)
+        StoreOutage::begin_for_writes(&self.store)
     }
 
-    /// The store's file.
+    /// The embedded store's file.
     pub fn store_path(&self) -> &std::path::Path {
-        &self.common.store
+        &self.store
+    }
+
+    /// The etcd that the cluster is on, if it is.
+    pub fn etcd(&self) -> Option<&Etcd> {
+        self.etcd.as_ref()
     }
 
     /// The cluster's folder.

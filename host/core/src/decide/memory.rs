@@ -55,8 +55,19 @@ pub struct Memory {
     pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
     pub seen_up: bool,
+    /// Since when, how often and when last the server was told to connect to the leader again.
+    pub reconnecting: Option<Reconnecting>,
     /// The last finished task that was taken in.
     pub absorbed: u64,
+}
+
+/// A standby lost its stream and is being helped to find it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnecting {
+    /// When its server was last told to try.
+    pub tried_at: Moment,
+    /// How often it was.
+    pub tries: u32,
 }
 
 /// How far a bootstrap has come.
@@ -132,6 +143,7 @@ impl Default for Memory {
             slots_seen: BTreeMap::new(),
             durability: Durability::default(),
             seen_up: false,
+            reconnecting: None,
             absorbed: 0,
         }
     }
@@ -187,7 +199,10 @@ impl Memory {
                 self.checkpoint_pending = true;
                 self.race = None;
             }
-            (Task::Follow(source), TaskOutcome::Done) => self.followed = Some(source.clone()),
+            (Task::Follow(source), TaskOutcome::Done) => {
+                self.followed = Some(source.clone());
+                self.reconnecting = None;
+            }
             (Task::StopReceiving, _) => {
                 self.followed = Some(None);
                 if let Some(race) = &mut self.race {
@@ -270,6 +285,9 @@ impl Memory {
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
             self.absorb_stopped_server(view);
+        }
+        if view.server.monitoring.value().is_some_and(|monitoring| monitoring.streaming_from.is_some()) {
+            self.reconnecting = None;
         }
         if view.errands.contains(&ErrandKind::CheckpointAfterPromote) {
             self.checkpoint_pending = false;
