@@ -235,6 +235,12 @@ impl Agent {
                 self.view.slots_synced = Some((wanted, begun_at));
                 self.parts.watch.monitor_now();
             }
+            (Errand::SetStandbyNames { .. }, finding) => {
+                self.parts.watch.monitor_now();
+                if matches!(finding, Finding::Reloaded) {
+                    self.memory.callbacks.push_back((regent_core::model::Callback::OnReload, self.memory.role));
+                }
+            }
             (Errand::ApplyConfiguration { .. }, _) => {
                 self.view.requests.apply_configuration = false;
                 self.pending_restart = self.parts.deeds.pending_restart();

@@ -16,6 +16,7 @@ const MONITORING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Something was seen at the local server.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few are on their way at a time")]
 pub enum ServerEvent {
     /// It was started by us.
     Found(Postmaster),

@@ -9,6 +9,7 @@ mod case;
 mod directory;
 mod divergence;
 mod down;
+mod durability;
 mod election;
 mod fence;
 mod follower;
@@ -25,6 +26,7 @@ mod timing;
 
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
+pub use durability::{Durability, Mark};
 pub use election::{Standing, switch_targets};
 pub use guard::{GuardOrder, guard_order};
 pub use memory::{Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
@@ -56,6 +58,8 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         directory::RULES,
         requested::RULES,
         down::RULES,
+        leader::RULES_BEFORE,
+        durability::RULES,
         leader::RULES,
         leaderless::RULES,
         follower::RULES,

@@ -285,6 +285,8 @@ pub struct Monitoring {
     pub slots: Vec<SlotRow>,
     /// `synchronous_standby_names` as the server has it.
     pub synchronous_standby_names: String,
+    /// `synchronous_commit` as sessions get it unless they ask for something else.
+    pub synchronous_commit: String,
 }
 
 impl Monitoring {
