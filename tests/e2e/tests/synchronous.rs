@@ -107,11 +107,7 @@ async fn no_acknowledged_write_is_lost_with_its_leader() -> Result<()> {
     let prober = Prober::start(&cluster).await?;
     standby.kill_node()?;
     let (_, next_standby) = wait_synchronous(&cluster, &standby.name).await?;
-    let before = prober.acknowledged();
-    regent_harness::wait::until("writes again", Duration::from_secs(10), async || {
-        if prober.acknowledged() > before { Ok(()) } else { Err("none yet".to_owned()) }
-    })
-    .await?;
+    prober.wait_acknowledged(Duration::from_secs(10)).await?;
     standby.start()?;
     cluster.wait_healthy(Duration::from_secs(60)).await?;
     first.kill_node()?;
