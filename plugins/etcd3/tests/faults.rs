@@ -104,6 +104,20 @@ async fn a_frozen_server_takes_no_watch_with_it() {
     assert_ne!(load(&b).await.cursor, cursor);
 }
 
+/// Nothing but the watch is going on: pings find out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_noticed_by_the_watch_alone() {
+    let store = Store::cluster(3).await;
+    let b = lasting("b", &store.section()).await;
+    let hosts = format!("{{\"hosts\": [{:?}, {:?}]}}", store.servers[1].address(), store.servers[2].address());
+    let a = lasting("a", &hosts).await;
+    let mut changes = b.changes();
+    b.set_cursor(load(&b).await.cursor);
+    store.servers[0].freeze();
+    a.put(BUDGET, key(KeyKind::Config), b"1".to_vec(), Expect::Any).await.expect("a verdict");
+    tokio::time::timeout(support::PATIENCE, changes.changed()).await.expect("it wakes").expect("it is open");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_nothing_is_read_and_nothing_is_sure() {
     let mut store = Store::cluster(3).await;
@@ -213,7 +227,7 @@ async fn a_lock_is_not_taken_by_a_request_of_long_ago() {
     assert!(a.release_leader(BUDGET, lease, vec![]).await.expect("a verdict"));
     let txns = || store.servers[0].metric_where("grpc_server_started_total", &|labels| labels.contains("Txn"));
     // The message to the lease passes, the transaction does not.
-    slow.swallow_after(1);
+    slow.swallow_from("/service/demo/leader");
     let lease = acquire(&a).await;
     assert!(slow.swallowed() > 0, "a server did not get it");
     assert!(a.release_leader(BUDGET, lease.clone(), vec![]).await.expect("a verdict"));
