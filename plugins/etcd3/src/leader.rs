@@ -230,10 +230,7 @@ impl Etcd3 {
         let mut read = found(&value);
         let mut memory = self.memory();
         for (path, kv) in paths.zip(&read) {
-            match kv {
-                Some(kv) => memory.put(kv.key(), kv.value(), kv.lease(), kv.mod_revision()),
-                None => memory.gone(path.as_bytes(), revision),
-            }
+            memory.read(path.as_bytes(), kv.as_ref(), revision);
         }
         let lock = read.drain(..).next().flatten();
         Ok(Answer { value: lock.map_or(Outcome::Absent, Outcome::Found), unsure })

@@ -193,6 +193,10 @@ impl Etcd3 {
             if header.cluster_id() != cursor.cluster && header.cluster_id() != 0 {
                 return Heard::Lost;
             }
+            if message.created() && header.revision() < cursor.revision {
+                // It would tell of the future without having reached the present: another must be heard, or read.
+                return Heard::Ended(Fault::Unsure("the server lags behind what was read".to_owned()));
+            }
             if let Err(fault) = self.servers.check_header(Some(header)) {
                 return Heard::Ended(fault);
             }
