@@ -201,6 +201,7 @@ impl Servers {
         }
         *current = Some(Arc::clone(&connection));
         drop(current);
+        log::info(&format!("connected to etcd at {endpoint}"));
         self.moved.send_replace(());
         Ok(connection)
     }
@@ -223,9 +224,10 @@ impl Servers {
         };
         let patience = (cx.left() / 3).min(DISCOVERY_PATIENCE);
         let looked_up = tokio::time::timeout(patience, discovery::by_srv(&srv, &self.transport, patience)).await;
-        let found = looked_up.unwrap_or_default();
+        let mut found = looked_up.unwrap_or_default();
         let mut topology = lock(&self.topology);
         if !found.is_empty() {
+            found.extend(self.transport.config.named.iter().cloned());
             topology.configure(found);
         }
         topology.candidates()

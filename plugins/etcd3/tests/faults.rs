@@ -104,6 +104,46 @@ async fn a_frozen_server_takes_no_watch_with_it() {
     assert_ne!(load(&b).await.cursor, cursor);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_are_frozen_the_budget_is_kept_and_all_goes_on_afterwards() {
+    let store = Store::cluster(3).await;
+    let a = lasting("a", &store.section()).await;
+    let lease = heartbeat(&a, acquire(&a).await, "1").await;
+    store.servers.iter().for_each(support::server::Server::freeze);
+    assert_eq!(failed(a.load(SHORT).await), ErrorKind::Unavailable);
+    assert_eq!(failed(a.renew_leader(SHORT, lease.clone(), status("2")).await), ErrorKind::Indeterminate);
+    store.servers.iter().for_each(support::server::Server::thaw);
+    let lease = eventually("it answers again", async || {
+        a.renew_leader(BUDGET, lease.clone(), status("3")).await.ok().map(|lease| lease.expect("it is ours"))
+    })
+    .await;
+    heartbeat(&a, lease, "4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_emptied_is_a_new_beginning() {
+    let mut store = Store::start().await;
+    let a = lasting("a", &store.section()).await;
+    let lease = heartbeat(&a, acquire(&a).await, "1").await;
+    let mut changes = a.changes();
+    a.set_cursor(load(&a).await.cursor);
+    store.servers[0].kill();
+    store.servers[0].wipe();
+    store.servers[0].restart().await;
+    tokio::time::timeout(support::PATIENCE, changes.changed()).await.expect("it wakes").expect("it is open");
+    assert!(a.renew_leader(BUDGET, lease, status("1")).await.expect("a verdict").is_none());
+    assert!(eventually("it can be read", async || a.load(BUDGET).await.ok()).await.entries.is_empty());
+    let lease = acquire(&a).await;
+    let lease = heartbeat(&a, lease, "1").await;
+    // Where the history is shorter than the one that was known.
+    a.set_cursor(load(&a).await.cursor);
+    changes.mark_unchanged();
+    let b = lasting("b", &store.section()).await;
+    b.touch_member(BUDGET, b"{}".to_vec()).await.expect("it is written");
+    tokio::time::timeout(support::PATIENCE, changes.changed()).await.expect("it wakes").expect("it is open");
+    assert!(a.release_leader(BUDGET, lease, vec![]).await.expect("a verdict"));
+}
+
 /// Nothing but the watch is going on: pings find out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_noticed_by_the_watch_alone() {
