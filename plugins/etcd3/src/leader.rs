@@ -52,7 +52,8 @@ impl Etcd3 {
             log::debug("the lock is held by another member");
             return Ok(None);
         }
-        if kv.lease() == granted.id && also.is_empty() {
+        // Written anew where a request to remove it went unanswered: that one was for another revision.
+        if kv.lease() == granted.id && also.is_empty() && !self.lock_unsure.load(Ordering::Acquire) {
             return Ok(Some(self.taken(granted, kv.mod_revision(), begun, also)));
         }
         // Our name on another lease is that of an earlier life of this member: we take it over.
@@ -126,6 +127,37 @@ impl Etcd3 {
         })
     }
 
+    /// Removes the lock if it is ours on that lease, in the revision that is known or turns out to be there: a late
+    /// request must not remove a lock that was taken again.
+    async fn delete_lock(&self, cx: &Cx, lease: i64, also: &[Write]) -> Tried<Answer<bool>> {
+        let leader = self.keys.leader();
+        let mut unsure = false;
+        loop {
+            let known = self.memory().revision(leader.as_bytes()).unwrap_or(0);
+            let when = vec![
+                Compare::lease(leader.as_str(), CompareOp::Equal, lease),
+                Compare::value(leader.as_str(), CompareOp::Equal, self.keys.member()),
+                Compare::mod_revision(leader.as_str(), CompareOp::Equal, known),
+            ];
+            let mut then = self.put_also(also);
+            then.push(TxnOp::delete(leader.as_str(), None));
+            let answer = self.lock_txn(cx, when, then, &[]).await?;
+            unsure |= answer.unsure;
+            match answer.value {
+                Outcome::Done(revision) => {
+                    self.memory().gone(leader.as_bytes(), revision);
+                    self.note_writes(also, revision);
+                    return Ok(Answer { value: true, unsure });
+                }
+                Outcome::Found(kv)
+                    if kv.lease() == lease
+                        && kv.value() == self.keys.member().as_bytes()
+                        && kv.mod_revision() != known => {}
+                _ => return Ok(Answer { value: false, unsure }),
+            }
+        }
+    }
+
     /// Writes what goes along, if the lock hangs on our lease, and over the revisions that are known or turn out to be
     /// there: a late request of an earlier loop must not bring its values back.
     async fn write_along(&self, cx: &Cx, granted: Granted, also: &[Write]) -> Tried<Outcome> {
@@ -175,21 +207,13 @@ impl Etcd3 {
     /// Gives the lock back, if it hangs on the lease that the host knows, or on ours.
     pub(crate) async fn release(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<bool> {
         let mut session = self.session.lock().await;
-        let leader = self.keys.leader();
         let known: i64 = lease.session.parse().unwrap_or(0);
         let ours = session.id(self.ttl());
         let mut unsure = false;
         for id in [Some(known), ours.filter(|id| *id != known)].into_iter().flatten().filter(|id| *id != 0) {
-            let mut then = self.put_also(also);
-            then.push(TxnOp::delete(leader.as_str(), None));
-            let mine = vec![
-                Compare::lease(leader.as_str(), CompareOp::Equal, id),
-                Compare::value(leader.as_str(), CompareOp::Equal, self.keys.member()),
-            ];
-            let answer = self.lock_txn(cx, mine, then, &[]).await?;
+            let answer = self.delete_lock(cx, id, also).await?;
             unsure |= answer.unsure;
-            if let Outcome::Done(revision) = answer.value {
-                self.memory().gone(leader.as_bytes(), revision);
+            if answer.value {
                 self.settle_lock(cx, &mut session).await;
                 return Ok(true);
             }

@@ -18,8 +18,7 @@
 //! **Rooms.** `config` reads the section; `endpoint`, `topology`, `discovery` say where servers are, `transport`,
 //! `tls`, `dns` how to reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
 //! error means for a request; `session` is the lease; `keys` and `memory` are the keys and what is known of them;
-//! `leader`, `member`, `write`, `watch` and
-//! `backend` are the operations.
+//! `leader`, `member`, `write`, `watch` and `backend` are the operations.
 
 mod backend;
 mod call;

@@ -280,3 +280,23 @@ async fn a_lock_is_not_taken_by_a_request_of_long_ago() {
     let b = lasting("b", &store.section()).await;
     b.acquire_leader(BUDGET, b"b".to_vec(), vec![]).await.expect("a verdict").expect("it is free");
 }
+
+/// And a request to give the lock back must not remove it once it was taken again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_not_removed_by_a_request_of_long_ago() {
+    let store = Store::start().await;
+    let slow = Proxy::before(store.servers[0].client_port).await;
+    let a = lasting("a", &format!("{{\"proxy\": \"http://{}\"}}", slow.address())).await;
+    let lease = heartbeat(&a, acquire(&a).await, "1").await;
+    slow.swallow(true);
+    assert_eq!(failed(a.release_leader(SHORT, lease, vec![]).await), ErrorKind::Indeterminate);
+    slow.swallow(false);
+    let lease = acquire(&a).await;
+    let txns = || store.servers[0].metric_where("grpc_server_handled_total", &|labels| labels.contains("Txn"));
+    let before = txns();
+    slow.deliver_late();
+    eventually("the late request is handled", async || (txns() > before).then_some(())).await;
+    let snapshot = load(&a).await;
+    assert_eq!(find(&snapshot, &key(KeyKind::Leader)).expect("it is there").session, lease.session);
+    heartbeat(&a, lease, "2").await;
+}
