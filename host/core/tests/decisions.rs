@@ -72,6 +72,7 @@ fn monitoring(is_primary: bool) -> Monitoring {
         replication: Vec::new(),
         slots: Vec::new(),
         synchronous_standby_names: String::new(),
+        synchronous_commit: "on".into(),
     }
 }
 
@@ -372,9 +373,9 @@ fn an_older_reading_of_the_control_file_replaces_no_newer_one() {
     down.server.take_control(seen(ControlState::InProduction, NOW - Duration::from_millis(9)));
     assert_eq!(down.server.control_after_end().map(|control| control.state), Some(ControlState::ShutDown));
     down.server.take_control(Observed::Unseen("torn".into()));
-    assert!(!down.server.control_is_missing());
+    assert!(down.server.control_after_end().is_some());
     down.server.control = seen(ControlState::InProduction, NOW - Duration::from_millis(9));
-    assert!(down.server.control_is_missing());
+    assert!(down.server.control_after_end().is_none());
     assert!(matches!(expect(&down, primary_memory(), 715), Action::Wait { .. }));
     down.server.take_control(seen(ControlState::ShutDown, NOW));
     assert_ne!(decide(&down, &mut primary_memory()).rule, 715);
@@ -523,4 +524,20 @@ fn a_standby_that_lost_its_stream_connects_again_soon() {
     view.now = NOW + Duration::from_secs(9);
     decide(&view, &mut memory);
     assert_eq!(memory.reconnecting, None);
+}
+
+/// Readings of the control file that overtook each other, or failed, once left a stopped leader waiting for ever.
+#[test]
+fn the_control_file_is_read_again_where_its_reading_went_wrong() {
+    for control in [Observed::Unseen("pg_controldata failed".into()), view(Some("a")).server.control] {
+        let mut down = view(Some("a"));
+        stopped(&mut down, ControlState::ShutDown);
+        down.server.ended_at = Some(NOW + Duration::from_millis(1));
+        down.server.control = control;
+        down.now = NOW + Duration::from_millis(300);
+        let Action::Wait { until } = expect(&down, primary_memory(), 715) else { panic!("it is being read") };
+        assert!(until <= NOW + Duration::from_millis(501), "{until}");
+        down.now = NOW + Duration::from_millis(600);
+        assert_eq!(expect(&down, primary_memory(), 715), Action::Run(Errand::ReadControl));
+    }
 }

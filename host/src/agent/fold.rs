@@ -5,9 +5,7 @@ use super::{Agent, document};
 use crate::act::{ErrandOutcome, Finding, StoreAnswer};
 use crate::observe::server::ServerEvent;
 use crate::ports;
-use regent_core::model::{
-    ControlData, Errand, ErrandKind, FinishedTask, LeaseView, Moment, Observed, StoreCall, Task, TaskOutcome,
-};
+use regent_core::model::{Errand, ErrandKind, FinishedTask, LeaseView, Moment, Observed, StoreCall, Task, TaskOutcome};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,32 +160,12 @@ impl Agent {
             ServerEvent::Monitored(postmaster, answer) if server.postmaster == Some(postmaster) => {
                 server.monitoring = answer;
             }
-            ServerEvent::Control(control) => self.take_control(control),
+            ServerEvent::Control(control) => server.take_control(control),
             ServerEvent::Directory { directory, recovery_signal } => {
                 server.data_directory = directory;
                 server.recovery_signal = recovery_signal;
             }
             _ => {}
-        }
-    }
-
-    /// Without a reading from after the end of the server nothing can be decided, so one is made until there is one.
-    fn take_control(&mut self, control: Observed<ControlData>) {
-        let server = &mut self.view.server;
-        let failed = match &control {
-            Observed::Unseen(why) => Some(why.clone()),
-            Observed::Seen { .. } => None,
-        };
-        server.take_control(control);
-        if !server.control_is_missing() {
-            return;
-        }
-        match failed {
-            Some(why) => {
-                tracing::warn!("the control file could not be read, and is read again: {why}");
-                self.parts.watch.read_control_later();
-            }
-            None => self.parts.watch.read_control_soon(),
         }
     }
 
@@ -251,10 +229,17 @@ impl Agent {
     fn take_finding(&mut self, errand: Errand, begun_at: Moment, finding: Finding) {
         match (errand, finding) {
             (_, Finding::Probes(round)) => self.view.probes = Some(round),
+            (_, Finding::Control(control)) => self.view.server.take_control(control),
             (_, Finding::History(rows)) => self.view.store.local_history = Some(rows),
             (Errand::SyncSlots { wanted, .. }, _) => {
                 self.view.slots_synced = Some((wanted, begun_at));
                 self.parts.watch.monitor_now();
+            }
+            (Errand::SetStandbyNames { .. }, finding) => {
+                self.parts.watch.monitor_now();
+                if matches!(finding, Finding::Reloaded) {
+                    self.memory.callbacks.push_back((regent_core::model::Callback::OnReload, self.memory.role));
+                }
             }
             (Errand::ApplyConfiguration { .. }, _) => {
                 self.view.requests.apply_configuration = false;

@@ -72,7 +72,7 @@ fn positions(monitoring: &Monitoring) -> Value {
 /// `sync_standby` or `quorum_standby`, where this member is one.
 pub(super) fn synchronous(published: &Published) -> Option<&'static str> {
     let sync = &published.cluster.as_ref()?.view.sync;
-    let named = sync.standbys.iter().any(|name| name.eq_ignore_ascii_case(&published.settings.name));
+    let named = sync.lists(&published.settings.name);
     match published.settings.synchronous_mode {
         SynchronousMode::On if named => Some("sync_standby"),
         SynchronousMode::Quorum if named => Some("quorum_standby"),

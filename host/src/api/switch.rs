@@ -96,10 +96,13 @@ async fn check(shared: &Shared, published: &Published, wish: &Wish) -> Result<()
         return refuse("leader name does not match");
     }
     let synchronous = published.settings.synchronous_mode != SynchronousMode::Off && view.sync.leader.is_some();
-    let members = candidates(view, wish);
+    let mut members = candidates(view, wish);
+    if synchronous && wish.candidate.is_none() {
+        members.retain(|name| view.sync.lists(name));
+    }
     if let Some(candidate) = &wish.candidate {
         let plain = published.settings.synchronous_mode == SynchronousMode::On;
-        if wish.action == "switchover" && synchronous && plain && !view.sync.standbys.contains(candidate) {
+        if wish.action == "switchover" && synchronous && plain && !view.sync.lists(candidate) {
             return refuse("candidate name does not match with sync_standby");
         }
         if view.member(candidate).is_none() {

@@ -14,11 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 /// Between two monitoring statements: health checks never answer from a state older than this.
 const MONITORING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// After the control file could not be read.
-const CONTROL_PAUSE: Duration = Duration::from_millis(300);
-
 /// Something was seen at the local server.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few are on their way at a time")]
 pub enum ServerEvent {
     /// It was started by us.
     Found(Postmaster),
@@ -153,23 +151,11 @@ impl ServerWatch {
 
     /// Reads the control file and sends what it says as an event.
     pub fn read_control_soon(&self) {
-        self.read_control(false);
-    }
-
-    /// The same after a pause, because the last attempt failed.
-    pub fn read_control_later(&self) {
-        self.read_control(true);
-    }
-
-    fn read_control(&self, later: bool) {
         let Some(sender) = self.sender.clone() else {
             return;
         };
         let server = self.server.borrow().clone();
         tokio::spawn(async move {
-            if later {
-                pause().await;
-            }
             let control = read_control(&server).await;
             send(&sender, ServerEvent::Control(control)).await;
         });
@@ -326,11 +312,6 @@ impl Monitor {
             }
         }
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "paces readings of a file that can not be read")]
-async fn pause() {
-    tokio::time::sleep(CONTROL_PAUSE).await; // pace: what made a reading fail may last
 }
 
 #[allow(clippy::disallowed_methods, reason = "the interval of the monitoring statement")]

@@ -3,7 +3,7 @@
 use super::case::{Case, Decision};
 use super::election::{Entrant, Standing, stand};
 use super::{Action, Race, Reason, Rule};
-use crate::model::{Errand, ErrandKind, FenceMode, MemberStatus, Moment, StoreCall, Task, Timeline};
+use crate::model::{Errand, ErrandKind, FenceMode, MemberStatus, Moment, StoreCall, SynchronousMode, Task, Timeline};
 use std::time::Duration;
 
 /// Between two rounds of questions in one race; a change of the lock ends the wait at once.
@@ -33,6 +33,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "leaderless",
         sentence: "A member that must not lead does not race.",
         apply: not_allowed,
+    },
+    Rule {
+        number: 925,
+        situation: "leaderless",
+        sentence: "In synchronous mode only members that the sync key names race, unless an operator forces a failover.",
+        apply: not_synchronous,
     },
     Rule {
         number: 930,
@@ -89,6 +95,11 @@ fn primary(case: &mut Case<'_>) -> Decision {
         let stop = Task::Stop { mode: crate::model::StopMode::Immediate, checkpoint_first: false };
         return Some((Action::Preempt(stop), Reason::StalePrimary { mine, cluster: known }));
     }
+    let sync = super::durability::active(&case.view.settings, case.cluster()?);
+    if sync.is_some_and(|sync| !sync.knows(case.me())) && !case.paused() {
+        let stop = Task::Stop { mode: crate::model::StopMode::Immediate, checkpoint_first: false };
+        return Some((Action::Preempt(stop), Reason::NotSynchronous));
+    }
     acquire(case, Reason::PrimaryTakesFreeLock)
 }
 
@@ -117,6 +128,25 @@ fn not_allowed(case: &mut Case<'_>) -> Decision {
     if unguarded { case.wait(Reason::GuardMissing) } else { None }
 }
 
+/// Who is not named may lack commits that were acknowledged. In quorum mode others may race, and need more votes; a
+/// switchover is for those who are named in either mode (SYNC-01, SYNC-16).
+fn not_synchronous(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let cluster = case.cluster()?;
+    let sync = super::durability::active(&case.view.settings, cluster)?;
+    let request = cluster.failover.as_ref().filter(|request| !request.is_empty());
+    let forced =
+        request.is_some_and(|request| request.leader.is_none() && request.candidate.as_deref() == Some(case.me()));
+    let open = case.view.settings.synchronous_mode == SynchronousMode::Quorum
+        && request.is_none_or(|request| request.leader.is_none());
+    if sync.knows(case.me()) || forced || open {
+        return None;
+    }
+    case.wait(Reason::NotSynchronous)
+}
+
 fn named(case: &mut Case<'_>) -> Decision {
     if !leaderless(case) {
         return None;
@@ -134,6 +164,8 @@ fn other_named(case: &mut Case<'_>) -> Decision {
     }
     let request = case.cluster()?.failover.clone().filter(|request| !request.is_empty())?;
     let me = case.me().to_owned();
+    let sync = super::durability::active(&case.view.settings, case.cluster()?).cloned();
+    let sync = sync.filter(|_| request.leader.is_some());
     let round = race_round(case);
     let Some(round) = round else {
         return if request.candidate.is_some() || request.leader.as_deref() == Some(me.as_str()) {
@@ -143,11 +175,12 @@ fn other_named(case: &mut Case<'_>) -> Decision {
         };
     };
     let able = |name: &str| {
-        round
-            .answers
-            .get(name)
-            .and_then(Option::as_ref)
-            .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
+        sync.as_ref().is_none_or(|sync| sync.knows(name))
+            && round
+                .answers
+                .get(name)
+                .and_then(Option::as_ref)
+                .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
     };
     if let Some(candidate) = &request.candidate {
         let candidate = candidate.clone();

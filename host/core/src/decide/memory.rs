@@ -1,6 +1,6 @@
 //! What was decided before and cannot be seen in the world: carried from one decision to the next.
 
-use super::Divergence;
+use super::{Divergence, Durability};
 use crate::model::{
     Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Moment, Observed, Role, Source, StartMode,
     StoreCallKind, Task, TaskOutcome, Timeline, View,
@@ -55,6 +55,8 @@ pub struct Memory {
     pub request_refused: bool,
     /// Members' slots: whether the member is in the store, and when it last was.
     pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// Synchronous mode.
+    pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
     pub seen_up: bool,
     /// Since when, how often and when last the server was told to connect to the leader again.
@@ -156,6 +158,7 @@ impl Default for Memory {
             former_leader: None,
             request_refused: false,
             slots_seen: BTreeMap::new(),
+            durability: Durability::default(),
             seen_up: false,
             reconnecting: None,
             absorbed: 0,
@@ -177,6 +180,7 @@ impl Memory {
         if self.race.is_none() {
             self.unsettled_since = None;
         }
+        self.durability.absorb(view, self.role);
         if self.bootstrap == Bootstrap::Idle {
             self.announce(view);
         }

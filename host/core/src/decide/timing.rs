@@ -21,6 +21,9 @@ pub fn guard_margin(ttl: Duration) -> Duration {
     (ttl / 40).clamp(Duration::from_millis(100), Duration::from_millis(500))
 }
 
+/// How long after the server's end its control file should have been read: a program that takes milliseconds.
+pub const CONTROL_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The name of a member's slot: lower case, `-` and `.` to `_`, others to `uNNNN`, cut at 63 (SLOT-02, SLOT-03).
 pub fn slot_name(member: &str) -> String {
     let mut name = String::with_capacity(member.len());
@@ -64,18 +67,37 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     }
     consider(view.started_at + settings.retry_timeout);
     consider(memory.task_not_before);
+    consider(memory.durability.set_at + settings.loop_wait);
+    if let Some(mark) = &memory.durability.mark {
+        consider(mark.since + settings.loop_wait);
+    }
+    if let Some(since) = memory.durability.leaving_since {
+        consider(since + settings.loop_wait * 2);
+    }
     if let Some(race) = &memory.race {
         consider(race.again_at);
     }
     if let Some(handover) = &memory.handover {
         consider(handover.probe_again_at);
     }
-    for kind in
-        [ErrandKind::SyncSlots, ErrandKind::ApplyConfiguration, ErrandKind::ReadHistory, ErrandKind::WakeReceiver]
-    {
+    if let Some(ended) = view.server.ended_at.filter(|_| view.server.control_after_end().is_none()) {
+        consider(ended + CONTROL_PATIENCE);
+    }
+    for kind in [
+        ErrandKind::SyncSlots,
+        ErrandKind::ApplyConfiguration,
+        ErrandKind::SetStandbyNames,
+        ErrandKind::ReadHistory,
+        ErrandKind::WakeReceiver,
+        ErrandKind::ReadControl,
+    ] {
         if let Some(failed) = view.errand_failures.get(&kind) {
             consider(*failed + settings.loop_wait);
         }
+    }
+    if let (Some(running), Some(limit)) = (&view.running, settings.primary_stop_timeout) {
+        consider(running.since + limit);
+        consider(running.since + limit * 2);
     }
     if let (Some(running), Some(limit)) = (&view.running, memory.start_limit(view))
         && matches!(running.task, Task::Start(_) | Task::Restart(_))

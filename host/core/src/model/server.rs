@@ -285,6 +285,8 @@ pub struct Monitoring {
     pub slots: Vec<SlotRow>,
     /// `synchronous_standby_names` as the server has it.
     pub synchronous_standby_names: String,
+    /// `synchronous_commit` as sessions get it unless they ask for something else.
+    pub synchronous_commit: String,
 }
 
 impl Monitoring {
@@ -372,12 +374,6 @@ impl ServerView {
         if !outdated {
             self.control = new;
         }
-    }
-
-    /// The server is down, and what it left in its control file is not known.
-    pub fn control_is_missing(&self) -> bool {
-        let down = self.postmaster.is_none() && self.data_directory == DataDirectory::Initialized;
-        down && self.control_after_end().is_none()
     }
 
     /// The control file as it was left by the last process that ended, or as found.
