@@ -50,6 +50,7 @@ pub struct ClusterBuilder {
     binaries: Option<Binaries>,
     dcs: Dcs,
     peers: Vec<usize>,
+    peer_tools: bool,
 }
 
 impl ClusterBuilder {
@@ -63,6 +64,12 @@ impl ClusterBuilder {
     /// a store that the peer knows.
     pub fn peers(mut self, places: &[usize]) -> Self {
         self.peers = places.to_vec();
+        self.on_etcd_with_peer_tools()
+    }
+
+    /// An etcd as the store, and the peer's patronictl at hand.
+    pub fn on_etcd_with_peer_tools(mut self) -> Self {
+        self.peer_tools = true;
         self.dcs = Dcs::Etcd3;
         self
     }
@@ -145,7 +152,7 @@ impl ClusterBuilder {
         for plugin in &programs.plugins {
             folder.place(plugin, &common.plugins.join(plugin.file_name().unwrap_or_default()))?;
         }
-        let peer = if self.peers.is_empty() { None } else { Some(peer::programs(&folder)?) };
+        let peer = if self.peer_tools { Some(peer::programs(&folder)?) } else { None };
         let mut nodes = Vec::new();
         let mut claimed = Vec::new();
         for index in 0..self.nodes {
@@ -155,7 +162,7 @@ impl ClusterBuilder {
             let peer = peer.as_ref().filter(|_| self.peers.contains(&index));
             nodes.push(self.prepare_node(&folder, &common, layout, peer)?);
         }
-        Ok(Cluster { scope: self.scope, nodes, store, etcd, folder, finished: false, _ports: claimed })
+        Ok(Cluster { scope: self.scope, nodes, store, etcd, peer, folder, finished: false, _ports: claimed })
     }
 
     fn prepare_node(
@@ -186,6 +193,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     store: PathBuf,
     etcd: Option<Etcd>,
+    peer: Option<Binaries>,
     folder: Folder,
     finished: bool,
     _ports: Vec<Port>,
@@ -203,6 +211,7 @@ impl Cluster {
             binaries: None,
             dcs: Dcs::Local,
             peers: Vec::new(),
+            peer_tools: false,
         }
     }
 
@@ -424,12 +433,26 @@ impl Cluster {
     /// When it cannot be started or takes longer than two minutes.
     pub async fn regentctl(&self, arguments: &[&str]) -> Result<Output> {
         let node = self.nodes.first().context("the cluster has no nodes")?;
-        let mut command = node.command("regentctl");
+        self.control(node.command("regentctl"), arguments).await
+    }
+
+    /// Runs the peer's patronictl in the same way.
+    ///
+    /// # Errors
+    /// When the cluster was made without it; else as above.
+    pub async fn patronictl(&self, arguments: &[&str]) -> Result<Output> {
+        let node = self.nodes.first().context("the cluster has no nodes")?;
+        let peer = self.peer.as_ref().context("the cluster was made without the peer's programs")?;
+        self.control(node.command_at(&peer.regentctl), arguments).await
+    }
+
+    async fn control(&self, mut command: std::process::Command, arguments: &[&str]) -> Result<Output> {
+        let node = self.nodes.first().context("the cluster has no nodes")?;
         command.arg("-c").arg(&node.layout.config_path).args(arguments);
         let mut command = tokio::process::Command::from(command);
         let output = tokio::time::timeout(CTL_DEADLINE, command.kill_on_drop(true).output());
-        let output = output.await.with_context(|| format!("regentctl {}", arguments.join(" ")))?;
-        output.context("cannot start regentctl")
+        let output = output.await.with_context(|| arguments.join(" "))?;
+        output.with_context(|| format!("cannot start the program for {}", arguments.join(" ")))
     }
 
     /// Takes the store away from all nodes until the returned value is dropped.

@@ -23,7 +23,7 @@ pub const PEER_VERSION: &str = "4.1.5";
 pub fn installed() -> Result<PathBuf> {
     let default = || Path::new(WORKSPACE).join(format!(".cache/patroni-{PEER_VERSION}"));
     let place = std::env::var_os("REGENT_PATRONI").map_or_else(default, PathBuf::from);
-    if !place.join("bin/patroni").is_file() {
+    if !place.join("complete").is_file() {
         bail!("Patroni {PEER_VERSION} is not in {}: tests/setup.sh --peers installs it", place.display());
     }
     Ok(fs::canonicalize(place)?)
@@ -36,10 +36,10 @@ pub(crate) fn programs(folder: &Folder) -> Result<Binaries> {
     folder.make(&scripts)?;
     let packages = site_packages(&place)?;
     let python = fs::canonicalize(place.join("bin/python"))?;
-    let script = |name: &str, module: &str| -> Result<PathBuf> {
+    let script = |name: &str, entry: &str| -> Result<PathBuf> {
         let path = scripts.join(name);
         let text = format!(
-            "#!/bin/sh\nPYTHONPATH='{}' exec '{}' -P -c 'from {module} import main; main()' \"$@\"\n",
+            "#!/bin/sh\nPYTHONPATH='{}' exec '{}' -P -c 'from {entry} as main; main()' \"$@\"\n",
             packages.display(),
             python.display()
         );
@@ -47,8 +47,8 @@ pub(crate) fn programs(folder: &Folder) -> Result<Binaries> {
         fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         Ok(path)
     };
-    let regent = script("patroni", "patroni.__main__")?;
-    let regentctl = script("patronictl", "patroni.ctl")?;
+    let regent = script("patroni", "patroni.__main__ import main")?;
+    let regentctl = script("patronictl", "patroni.ctl import ctl")?;
     let mut check = Command::new(&regent);
     let output = folder.account().apply(check.arg("--version").current_dir(folder.root())).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

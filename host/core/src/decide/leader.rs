@@ -3,11 +3,14 @@
 use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
-use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task};
+use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome};
 use std::time::Duration;
 
 /// How long a hand-over waits for a candidate to connect: longer than PostgreSQL sleeps between two attempts.
 const STREAM_PATIENCE: Duration = Duration::from_secs(8);
+
+/// So long after a promotion the server may still look like a standby, before it is told again.
+const PROMOTION_SHOWS: Duration = Duration::from_secs(1);
 
 pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
@@ -126,6 +129,15 @@ fn release_unguarded(case: &mut Case<'_>) -> Decision {
 fn promote(case: &mut Case<'_>) -> Decision {
     if !leads(case) || case.view.server.is_primary() || case.paused() || case.view.requests.shutdown {
         return None;
+    }
+    // The pid file says so a little later than the control file, at which the promotion ended.
+    let promoted = case.view.finished.as_ref().is_some_and(|finished| {
+        finished.task == Task::Promote
+            && finished.outcome == TaskOutcome::Done
+            && case.view.now.since(finished.at) < PROMOTION_SHOWS
+    });
+    if promoted {
+        return case.wait(Reason::PromotionEnds);
     }
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
     let lease = case.view.lease?;

@@ -3,11 +3,17 @@
 use super::case::{Case, Decision};
 use super::election::{Entrant, Standing, stand};
 use super::{Action, Race, Reason, Rule};
-use crate::model::{Errand, ErrandKind, FenceMode, Moment, StoreCall, SynchronousMode, Task, Timeline};
+use crate::model::{Errand, ErrandKind, FenceMode, MemberStatus, Moment, StoreCall, SynchronousMode, Task, Timeline};
 use std::time::Duration;
 
 /// Between two rounds of questions in one race; a change of the lock ends the wait at once.
 const NEXT_ROUND: Duration = Duration::from_millis(700);
+
+/// Letting go of a leader takes some 20 ms; so long after a member had not done so, it is asked again.
+const SETTLE_PAUSE: Duration = Duration::from_millis(40);
+
+/// A member that does not let go in this time (it hangs, or is busy) is taken at its word.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -53,6 +59,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: stop_receiving,
     },
     Rule { number: 950, situation: "leaderless", sentence: "Members are asked where they stand.", apply: ask },
+    Rule {
+        number: 955,
+        situation: "leaderless",
+        sentence: "A member that did not let go of the lost leader yet is asked again, for a second at most.",
+        apply: settle,
+    },
     Rule {
         number: 960,
         situation: "leaderless",
@@ -231,6 +243,29 @@ fn ask(case: &mut Case<'_>) -> Decision {
         .collect();
     let former_leader = case.memory.former_leader.clone();
     Some((Action::Run(Errand::Probe { members, former_leader }), Reason::AskingForPositions))
+}
+
+/// What such a member answers may be a second old: it would be passed over though it has more of the log.
+fn settle(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let eligible = |status: &MemberStatus| {
+        status.in_recovery && status.unsettled && !status.tags.nofailover() && !status.watchdog_failed
+    };
+    let answers = &race_round(case)?.answers;
+    let name = answers.iter().find(|(_, status)| status.as_ref().is_some_and(eligible))?.0.clone();
+    let now = case.view.now;
+    let since = *case.memory.unsettled_since.get_or_insert(now);
+    if now.since(since) >= SETTLE_PATIENCE {
+        return None;
+    }
+    let race = case.memory.race.as_mut()?;
+    race.again_at = now + SETTLE_PAUSE;
+    // This round does not count: only one that is begun later does.
+    race.begun_at = race.again_at;
+    race.rounds = race.rounds.saturating_sub(1);
+    case.wait(Reason::PositionUnsettled { name })
 }
 
 fn compare(case: &mut Case<'_>) -> Decision {

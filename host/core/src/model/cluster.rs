@@ -229,4 +229,6 @@ pub struct MemberStatus {
     pub tags: Tags,
     /// The watchdog is required there and does not work.
     pub watchdog_failed: bool,
+    /// Its position may be old or may still grow: it did not let go of the lost leader yet.
+    pub unsettled: bool,
 }

@@ -384,6 +384,21 @@ impl ServerView {
         self.postmaster.is_some() && self.status == Some(PostmasterStatus::Standby)
     }
 
+    /// Takes a reading of the control file. Several may be under way when a server ends: one that was begun earlier does
+    /// not replace one that was begun later, nor does a failed one that of a server that is down.
+    pub fn take_control(&mut self, new: Observed<ControlData>) {
+        let outdated = match (&self.control, &new) {
+            (Observed::Seen { at: known, .. }, Observed::Seen { at, .. }) => at < known,
+            (Observed::Seen { .. }, Observed::Unseen(_)) => {
+                self.postmaster.is_none() && self.data_directory == DataDirectory::Initialized
+            }
+            (Observed::Unseen(_), _) => false,
+        };
+        if !outdated {
+            self.control = new;
+        }
+    }
+
     /// The control file as it was left by the last process that ended, or as found.
     pub fn control_after_end(&self) -> Option<&ControlData> {
         match (&self.control, self.ended_at) {
