@@ -72,7 +72,7 @@ fn monitoring(is_primary: bool) -> Monitoring {
         replication: Vec::new(),
         slots: Vec::new(),
         synchronous_standby_names: String::new(),
-        synchronous_commit: "on".into(),
+        synchronous_commit: CommitPoint::Flushed,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::error::PgError;
-use regent_core::model::{Lsn, Monitoring, ReplicationRow, SlotRow, Timeline, WallTime};
+use regent_core::model::{CommitPoint, Lsn, Monitoring, ReplicationRow, SlotRow, Timeline, WallTime};
 use serde_json::Value;
 use std::time::Duration;
 use tokio_postgres::SimpleQueryRow;
@@ -85,7 +85,7 @@ impl Answer<'_> {
                 .ok_or_else(odd)?,
             slots: self.items("slots")?.iter().map(slot_row).collect::<Option<_>>().ok_or_else(odd)?,
             synchronous_standby_names: self.text("synchronous_standby_names").unwrap_or_default().to_owned(),
-            synchronous_commit: self.text("synchronous_commit").unwrap_or_default().to_owned(),
+            synchronous_commit: CommitPoint::of(self.text("synchronous_commit").unwrap_or_default()),
         })
     }
 

@@ -1,9 +1,16 @@
 //! Synchronous mode: an acknowledged write is on a standby that may take over, whoever dies.
 
+#![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
+
 use anyhow::{Context, Result, ensure};
-use regent_harness::{Cluster, ClusterState, Node, Prober};
+use regent_harness::{Cluster, ClusterState, Dcs, Node, Prober};
 use serde_json::{Value, json};
 use std::time::Duration;
+
+#[macro_use]
+mod common;
+
+on_each_store!(no_acknowledged_write_is_lost_with_its_leader);
 
 const TTL: Duration = Duration::from_secs(20);
 
@@ -99,10 +106,10 @@ async fn wait_names(node: &Node, expected: &str) -> Result<()> {
 
 /// SYNC-01, DESIGN §3 invariant 2: whoever dies under writes, only the synchronous standby takes over, with every
 /// acknowledged write; a synchronous standby that dies is replaced.
-#[tokio::test]
-async fn no_acknowledged_write_is_lost_with_its_leader() -> Result<()> {
-    let cluster =
-        start("syncdeath", 3, json!({"synchronous_mode": true, "maximum_lag_on_failover": 1_000_000_000})).await?;
+async fn no_acknowledged_write_is_lost_with_its_leader(dcs: Dcs) -> Result<()> {
+    let dynamic = json!({"synchronous_mode": true, "maximum_lag_on_failover": 1_000_000_000});
+    let cluster = Cluster::builder("syncdeath").dcs(dcs).dynamic(dynamic).start().await?;
+    cluster.wait_healthy(Duration::from_secs(90)).await?;
     let (first, standby) = wait_synchronous(&cluster, "").await?;
     let prober = Prober::start(&cluster).await?;
     standby.kill_node()?;
@@ -239,4 +246,67 @@ async fn wait_quorum(cluster: &Cluster) -> Result<&Node> {
     let names = synchronous(&state, "quorum_standby");
     wait_names(leader, &format!("ANY 1 ({},{})", names[0], names[1])).await?;
     Ok(leader)
+}
+
+/// SYNC-01, SYNC-13 in a cluster that real Patroni shares: it leads with our standbys, we lead with it as standby, and
+/// each takes over from the other with every acknowledged write.
+async fn the_peer_and_we_keep_each_others_commits(mode: Value) -> Result<()> {
+    if let Err(why) = regent_harness::peer::installed() {
+        eprintln!("skipped: {why}");
+        return Ok(());
+    }
+    let dynamic = json!({"synchronous_mode": mode, "maximum_lag_on_failover": 1_000_000_000});
+    let prefer_the_peer = |layout: &regent_harness::NodeLayout, config: &mut Value| {
+        if layout.index == 0 {
+            config["tags"] = json!({"sync_priority": 5, "failover_priority": 5});
+        }
+    };
+    let builder = Cluster::builder("mixedsync").dcs(Dcs::Etcd3).peers(&[0]).dynamic(dynamic);
+    let cluster = builder.local_yaml(prefer_the_peer).start().await?;
+    let settled = async || match mode.as_str() {
+        Some(_) => wait_quorum(&cluster).await,
+        None => wait_synchronous(&cluster, "").await.map(|(leader, _)| leader),
+    };
+    cluster.wait_healthy(Duration::from_secs(120)).await?;
+    let leader = settled().await?;
+    if leader.name != "node1" {
+        let answer = leader.rest("POST", "/failover", Some(json!({"candidate": "node1"}))).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        cluster.wait_healthy(Duration::from_secs(60)).await?;
+    }
+    ensure!(settled().await?.name == "node1", "the peer was to lead");
+    let prober = Prober::start(&cluster).await?;
+    prober.wait_acknowledged(Duration::from_secs(10)).await?;
+    cluster.node("node1").kill_node()?;
+    let ours = cluster.wait_leader_other_than("node1", TTL + Duration::from_secs(20)).await?;
+    cluster.node("node1").start()?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    ensure!(settled().await?.name == ours.name, "the lead changed by itself");
+    if mode == true {
+        let (_, standby) = wait_synchronous(&cluster, "").await?;
+        if standby.name != "node1" {
+            wait_synchronous(&cluster, &standby.name).await?;
+        }
+    }
+    prober.wait_acknowledged(Duration::from_secs(10)).await?;
+    ours.kill_node()?;
+    let next = cluster.wait_leader_other_than(&ours.name, TTL + Duration::from_secs(20)).await?;
+    ensure!(next.name == "node1" || mode != true, "{} leads, the peer was synchronous", next.name);
+    ours.start()?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    settled().await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_cluster_shared_with_the_peer_loses_nothing() -> Result<()> {
+    the_peer_and_we_keep_each_others_commits(json!(true)).await
+}
+
+#[tokio::test]
+async fn a_quorum_shared_with_the_peer_loses_nothing() -> Result<()> {
+    the_peer_and_we_keep_each_others_commits(json!("quorum")).await
 }

@@ -237,6 +237,29 @@ pub struct ReplicationRow {
     pub replay_lsn: Option<Lsn>,
 }
 
+/// Which position of a synchronous standby a commit waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommitPoint {
+    /// Written by it: `remote_write`.
+    Written,
+    /// Flushed by it: `on`, and whatever does not wait at all.
+    #[default]
+    Flushed,
+    /// Replayed by it: `remote_apply`.
+    Replayed,
+}
+
+impl CommitPoint {
+    /// What `synchronous_commit` says.
+    pub fn of(setting: &str) -> CommitPoint {
+        match setting {
+            "remote_write" => CommitPoint::Written,
+            "remote_apply" => CommitPoint::Replayed,
+            _ => CommitPoint::Flushed,
+        }
+    }
+}
+
 /// A replication slot of the local server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlotRow {
@@ -286,7 +309,7 @@ pub struct Monitoring {
     /// `synchronous_standby_names` as the server has it.
     pub synchronous_standby_names: String,
     /// `synchronous_commit` as sessions get it unless they ask for something else.
-    pub synchronous_commit: String,
+    pub synchronous_commit: CommitPoint,
 }
 
 impl Monitoring {

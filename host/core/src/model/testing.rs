@@ -74,7 +74,7 @@ pub fn monitoring(is_primary: bool) -> Monitoring {
         replication: Vec::new(),
         slots: Vec::new(),
         synchronous_standby_names: String::new(),
-        synchronous_commit: "on".into(),
+        synchronous_commit: CommitPoint::Flushed,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which standbys could be synchronous: they run, stream from here, want to be, and are near enough (SYNC-04, SYNC-12,
 //! SYNC-14).
 
-use crate::model::{ClusterView, Lsn, MemberView, Monitoring, ReplicationRow, View};
+use crate::model::{ClusterView, CommitPoint, Lsn, MemberView, Monitoring, ReplicationRow, View};
 use std::cmp::Reverse;
 
 /// A standby that could be synchronous.
@@ -51,10 +51,10 @@ fn order(standby: &Standby) -> (bool, i64, &str, Lsn) {
 fn standby(monitoring: &Monitoring, member: &MemberView) -> Option<Standby> {
     let rows = monitoring.replication.iter().filter(|row| streams_as(row, &member.name));
     let row = rows.max_by_key(|row| (row.sync_state == "sync", Reverse(row.sync_priority)))?;
-    let position = match monitoring.synchronous_commit.as_str() {
-        "remote_write" => row.write_lsn,
-        "remote_apply" => row.replay_lsn,
-        _ => row.flush_lsn,
+    let position = match monitoring.synchronous_commit {
+        CommitPoint::Written => row.write_lsn,
+        CommitPoint::Flushed => row.flush_lsn,
+        CommitPoint::Replayed => row.replay_lsn,
     };
     Some(Standby {
         name: member.name.clone(),
