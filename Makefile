@@ -21,7 +21,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local
+PLUGINS ?= local etcd3
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
@@ -78,7 +78,7 @@ bench: setup-peers
 	$(CARGO) build --release -p regent -p regent-dcs-local
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
-install:
+install: setup-etcd
 	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
 	install -m 755 $(TARGET)/release/regent $(TARGET)/release/regentctl $(DESTDIR)$(PREFIX)/bin/
