@@ -1,0 +1,149 @@
+//! The store that a cluster is measured on: a real etcd of its own, or the embedded one.
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use regent_harness::folder::Folder;
+use regent_harness::os::ports::{self, Port};
+use regent_harness::os::process;
+use regent_harness::os::reaper;
+use regent_harness::os::user::Account;
+use regent_harness::{http, wait};
+use std::fs::OpenOptions;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// How long an etcd may take to come up, to go, or to answer.
+const UP: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Where the clusters keep what they agree on.
+pub enum Store {
+    Etcd(Etcd),
+    Local,
+}
+
+impl Store {
+    /// The port of etcd.
+    pub fn port(&self) -> Option<u16> {
+        self.etcd().map(|etcd| etcd.client.number)
+    }
+
+    /// The etcd, if it is one.
+    pub fn etcd(&self) -> Option<&Etcd> {
+        match self {
+            Self::Etcd(etcd) => Some(etcd),
+            Self::Local => None,
+        }
+    }
+}
+
+/// A single etcd on loopback. Dropping it ends it.
+pub struct Etcd {
+    folder: Folder,
+    client: Port,
+    peer: Port,
+    pid: Mutex<i32>,
+}
+
+impl Etcd {
+    /// Starts an empty one and waits until it answers.
+    ///
+    /// # Errors
+    /// When there is no etcd on this machine, or it does not come up.
+    pub async fn start() -> Result<Self> {
+        let folder = Folder::create(Account::unprivileged()?)?;
+        let etcd = Self { folder, client: ports::claim()?, peer: ports::claim()?, pid: Mutex::new(0) };
+        etcd.up().await?;
+        Ok(etcd)
+    }
+
+    /// Starts it on what it has.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn up(&self) -> Result<()> {
+        let root = self.folder.root();
+        let log = OpenOptions::new().create(true).append(true).open(root.join("etcd.log"))?;
+        let client = format!("http://127.0.0.1:{}", self.client.number);
+        let peer = format!("http://127.0.0.1:{}", self.peer.number);
+        let mut command = Command::new("etcd");
+        command.arg("--data-dir").arg(root.join("etcd"));
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("default={peer}")]);
+        command.current_dir(root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let pid = reaper::spawn(self.folder.account().apply(&mut command)).context("cannot start etcd")?;
+        *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = pid;
+        wait::until("etcd", UP, async || {
+            let answer = self.get("/health").await.map_err(|error| format!("{error:#}"))?;
+            if answer.contains("true") { Ok(()) } else { Err(answer) }
+        })
+        .await
+    }
+
+    /// Kills it; what it has written stays.
+    ///
+    /// # Errors
+    /// When it does not go.
+    pub fn down(&self) -> Result<()> {
+        let pid = self.pid();
+        self.folder.kill_all()?;
+        let gone = wait::block_until(UP, Duration::from_millis(1), || !process::is_alive(pid));
+        ensure!(gone, "etcd outlives SIGKILL");
+        Ok(())
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        *self.pid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets it be silent: connections are accepted, nobody answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        process::send(self.pid(), Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        process::send(self.pid(), Signal::SIGCONT)
+    }
+
+    /// How many messages its clients have sent it: each request, and each message on a stream.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn requests(&self) -> Result<f64> {
+        Ok(count_messages(&self.get("/metrics").await?))
+    }
+
+    async fn get(&self, path: &str) -> Result<String> {
+        Ok(http::request(self.client.number, "GET", path, None, ANSWER).await?.body)
+    }
+}
+
+fn count_messages(metrics: &str) -> f64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("grpc_server_msg_received_total{"));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_is_counted() {
+        let metrics = "# TYPE grpc_server_msg_received_total counter\n\
+             grpc_server_msg_received_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 12\n\
+             grpc_server_msg_received_total{grpc_method=\"LeaseKeepAlive\",grpc_type=\"bidi_stream\"} 3\n\
+             grpc_server_msg_sent_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 7\n";
+        assert!((count_messages(metrics) - 15.0).abs() < 1e-9);
+    }
+}
