@@ -65,8 +65,7 @@ impl Moments {
 
     /// The first such moment since then.
     pub fn first(&self, since: Instant, fits: impl Fn(&Moment) -> bool) -> Option<Instant> {
-        let found = lock(&self.seen).iter().find(|(at, moment)| *at >= since && fits(moment)).map(|(at, _)| *at);
-        found
+        lock(&self.seen).iter().find(|(at, moment)| *at >= since && fits(moment)).map(|(at, _)| *at)
     }
 }
 

@@ -89,7 +89,8 @@ fn peer() -> Result<Binaries> {
         .map_or_else(|| Path::new(WORKSPACE).join(format!(".cache/patroni-{PEER_VERSION}/bin")), PathBuf::from);
     ensure!(
         programs.join("patroni").is_file(),
-        "Patroni {PEER_VERSION} is not in {}: run tests/peers.sh, or measure Regent alone with --peer no",
+        "Patroni {PEER_VERSION} is not in {}: make a venv there with patroni[etcd3,psycopg3]=={PEER_VERSION}, \
+         or measure Regent alone with --peer no",
         programs.display()
     );
     let programs = fs::canonicalize(programs)?;
