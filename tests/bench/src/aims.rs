@@ -28,8 +28,9 @@ impl Aim {
     /// For the table.
     pub fn text(self) -> String {
         match self {
-            Self::AtMost(bound) => format!("{bound}"),
-            Self::Ratio(bound) => format!("{bound:.2} x"),
+            Self::AtMost(bound) => format!("at most {bound}"),
+            Self::Ratio(bound) if bound < 1.0 => format!("1/{:.0}", 1.0 / bound),
+            Self::Ratio(bound) => format!("{bound} x"),
         }
     }
 }
