@@ -131,8 +131,8 @@ pub enum Request {
         /// The answer.
         reply: oneshot::Sender<Reply>,
     },
-    /// Read the configuration again (SIGHUP, POST /reload).
-    Reload,
+    /// Read the configuration again (SIGHUP, POST /reload); answered once that is done, whatever came of it.
+    Reload(Option<oneshot::Sender<()>>),
     /// Write the `failover` key; checks were made.
     WriteFailover {
         /// From whom.

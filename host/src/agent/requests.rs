@@ -26,7 +26,10 @@ impl Agent {
                 let said = self.ask_reinitialize(force, from_leader);
                 tell(reply, said);
             }
-            Request::Reload => self.reload(),
+            Request::Reload(reply) => {
+                self.reload();
+                reply.into_iter().for_each(|reply| tell(reply, ()));
+            }
             Request::WriteFailover { leader, candidate, scheduled_at, reply } => {
                 let (store, budget) = (self.parts.store.clone(), self.view.settings.retry_timeout);
                 self.write(reply, async move {

@@ -131,7 +131,7 @@ pub(super) async fn reinitialize(shared: &Shared, asked: &Asked) -> Answer {
 
 /// Reads the configuration again.
 pub(super) async fn reload(shared: &Shared) -> Answer {
-    match shared.handle.requests.send(Request::Reload).await {
+    match shared.handle.requests.send(Request::Reload(None)).await {
         Ok(()) => page::text(202, "reload scheduled"),
         Err(_) => page::error(503),
     }

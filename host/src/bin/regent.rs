@@ -49,6 +49,9 @@ fn main() -> ExitCode {
         return ExitCode::from(code);
     }
     let arguments = Arguments::parse();
+    if matches!(arguments.command, None | Some(Command::Run { .. })) && daemon::init::is_first() {
+        return daemon::init::run();
+    }
     match arguments.command {
         None => daemon::run(arguments.config),
         Some(Command::Run { config }) => daemon::run(config),

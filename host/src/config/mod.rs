@@ -15,6 +15,7 @@ mod effective;
 mod environment;
 mod errors;
 mod fencing;
+mod gucs;
 mod judge;
 mod legacy;
 mod local;

@@ -2,6 +2,7 @@
 
 use super::accounts;
 use super::addresses::HostPort;
+use super::gucs;
 use super::methods::{named, options, order};
 use super::parameters;
 use super::reading::{Layers, pairs, some_text_at, truth_at};
@@ -9,7 +10,7 @@ use super::units::{list, seconds};
 use crate::ports;
 use regent_core::model::{RoleOverrides, ServerSettings, Settings};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,17 @@ pub(super) fn build(
     let listen = HostPort::read(&own("listen").unwrap_or_default(), PORT);
     let data_dir = PathBuf::from(own("data_dir").unwrap_or_default());
     let order = order(layers);
+    let mut unlisted = BTreeSet::new();
+    let mut taken = |mut parameters: BTreeMap<String, String>, warnings: &mut Vec<String>| {
+        unlisted.extend(gucs::prune(&mut parameters, version, warnings));
+        parameters
+    };
+    let parameters = taken(all_parameters(layers, settings, &listen, version, warnings), warnings);
+    let mut for_role = |role: &str| RoleOverrides {
+        parameters: taken(parameters::for_role(layers, role, warnings), warnings),
+        ..access_for_role(layers, role)
+    };
+    let (primary, replica, standby_leader) = (for_role("primary"), for_role("replica"), for_role("standby_leader"));
     ServerSettings {
         name: settings.name.clone(),
         scope: settings.scope.clone(),
@@ -40,7 +52,8 @@ pub(super) fn build(
         bin_dir: word("bin_dir").map(PathBuf::from),
         bin_name: strings(either("bin_name")),
         connect_address: connect_address(own("connect_address"), &listen),
-        parameters: all_parameters(layers, settings, &listen, version, warnings),
+        parameters,
+        unlisted,
         listen_addresses: listen.host,
         port: listen.port,
         proxy_address: own("proxy_address"),
@@ -50,15 +63,12 @@ pub(super) fn build(
         accounts: accounts::build(layers.local),
         use_unix_socket: flag("use_unix_socket"),
         use_unix_socket_repl: flag("use_unix_socket_repl"),
-        primary: for_role(layers, "primary", warnings),
-        replica: for_role(layers, "replica", warnings),
-        standby_leader: for_role(layers, "standby_leader", warnings),
+        primary,
+        replica,
+        standby_leader,
         pg_hba: lines(either("pg_hba")),
         pg_ident: lines(either("pg_ident")),
-        recovery_conf: strings(either("recovery_conf"))
-            .into_iter()
-            .map(|(name, value)| (name.to_lowercase(), value))
-            .collect(),
+        recovery_conf: recovery_conf(either("recovery_conf"), version, warnings),
         callbacks: strings(either("callbacks")),
         methods: named(layers, &order),
         create_replica_methods: order,
@@ -106,14 +116,17 @@ fn pgpass(configured: Option<String>) -> PathBuf {
     }
 }
 
-/// What differs by role (CFG-42): parameters lie over the common ones, lists replace them.
-fn for_role(layers: Layers<'_>, role: &str, warnings: &mut Vec<String>) -> RoleOverrides {
+/// What lists say for a role (CFG-42): they replace the common ones.
+fn access_for_role(layers: Layers<'_>, role: &str) -> RoleOverrides {
     let list = |name: &str| lines(layers.either(&format!("postgresql.{name}_{role}")));
-    RoleOverrides {
-        parameters: parameters::for_role(layers, role, warnings),
-        pg_hba: list("pg_hba"),
-        pg_ident: list("pg_ident"),
-    }
+    RoleOverrides { pg_hba: list("pg_hba"), pg_ident: list("pg_ident"), ..RoleOverrides::default() }
+}
+
+/// Settings of recovery, as far as the server takes them.
+fn recovery_conf(section: Option<&Value>, version: u32, warnings: &mut Vec<String>) -> BTreeMap<String, String> {
+    let mut conf = strings(section).into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+    gucs::prune_recovery(&mut conf, version, warnings);
+    conf
 }
 
 fn lines(value: Option<&Value>) -> Option<Vec<String>> {

@@ -57,6 +57,38 @@ pub(super) fn megabytes(value: &Value) -> Option<i64> {
     with_unit(value, &SIZES, 1_048_576.0)
 }
 
+/// A number in the unit of a server's setting (`kB`, `8kB`, `min`; none where it is empty), alone or with one of its
+/// kind.
+pub(super) fn in_unit(text: &str, unit: &str) -> Option<f64> {
+    let (units, base) = base_of(unit)?;
+    let text = text.trim();
+    let number = number_of(text).map(Amount::real);
+    number.or_else(|| Some(split_unit(text, units)? / base)).filter(|number| number.is_finite())
+}
+
+/// The units that go with one, and how much of the smallest it is: 8192 for `8kB`.
+fn base_of(unit: &str) -> Option<(&'static [(&'static str, f64)], f64)> {
+    if unit.is_empty() {
+        return Some((&[], 1.0));
+    }
+    let digits = unit.find(|first: char| !first.is_ascii_digit())?;
+    let (count, name) = unit.split_at(digits);
+    let count: f64 = if count.is_empty() { 1.0 } else { count.parse().ok()? };
+    let of = |units: &'static [(&'static str, f64)]| {
+        units.iter().find(|(known, _)| *known == name).map(|(_, factor)| (units, factor * count))
+    };
+    of(&SIZES).or_else(|| of(&TIMES))
+}
+
+/// A number with one of these units, in the smallest of them.
+fn split_unit(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let (number, factor) = units
+        .iter()
+        .filter_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), factor)))
+        .find(|(number, _)| number.ends_with(|last: char| last.is_ascii_digit() || last == '.'))?;
+    Some(number_of(number)?.real() * factor)
+}
+
 /// A list: written as one, or as text with commas.
 pub(super) fn list(value: &Value) -> Vec<String> {
     match value {
@@ -134,12 +166,7 @@ fn with_unit(value: &Value, units: &[(&str, f64)], base: f64) -> Option<i64> {
     if let Some(number) = integer(value) {
         return Some(number);
     }
-    let text = value.as_str()?.trim();
-    let (number, factor) = units
-        .iter()
-        .filter_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), factor)))
-        .find(|(number, _)| number.ends_with(|last: char| last.is_ascii_digit() || last == '.'))?;
-    rounded(number_of(number)?.real() * factor / base)
+    rounded(split_unit(value.as_str()?.trim(), units)? / base)
 }
 
 #[cfg(test)]

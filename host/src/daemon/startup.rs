@@ -6,11 +6,12 @@ use crate::agent::Parts;
 use crate::agent::configuration::Configuration;
 use crate::agent::journal::Journal;
 use crate::api;
-use crate::config::{DynamicConfig, Effective, LocalConfig, Source};
+use crate::config::{DynamicConfig, Effective, LocalConfig, LogForm, LogSettings, Source, no_store};
 use crate::dcs::{self, Answer, Store, StoreOptions};
 use crate::fence::{Guard, GuardOptions};
 use crate::observe::server::ServerWatch;
 use crate::postgres::{Binaries, Server, find_running};
+use crate::telemetry::logging;
 use anyhow::{Context, Result, bail};
 use regent_core::model::FenceMode;
 use std::process::ExitCode;
@@ -42,9 +43,7 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
         tracing::warn!("{warning}");
     }
     if configuration.effective.dcs.name.is_empty() {
-        bail!(
-            "Can not find suitable configuration of distributed configuration store\nAvailable implementations: local"
-        );
+        bail!(no_store());
     }
     let store = dcs::open(&store_options(&configuration.effective)).await?;
     let client = client()?;
@@ -163,6 +162,32 @@ pub(super) fn api_options(effective: &Effective) -> api::Options {
         allowlist_include_members: restapi.allowlist_include_members,
         extra_headers: restapi.extra_headers.clone(),
     }
+}
+
+/// The log's options by the configuration (LOG-01 to LOG-09).
+pub(super) fn log_options(log: &LogSettings) -> logging::Options {
+    logging::Options {
+        look: match &log.form {
+            LogForm::Plain(text) => logging::Look::Plain(text.clone()),
+            LogForm::Json(fields) => logging::Look::Json(fields.clone(), log.static_fields.clone()),
+        },
+        dateformat: log.dateformat.clone(),
+        level: log.level.clone(),
+        loggers: log.loggers.clone(),
+        queue: log.max_queue_size,
+        file: log.dir.as_ref().map(|dir| logging::FileOptions {
+            dir: dir.clone(),
+            mode: log.mode,
+            size: log.file_size,
+            kept: log.file_num,
+        }),
+    }
+}
+
+/// Why the log's file can not be used.
+pub(super) fn log_file_error(options: &logging::Options, error: &std::io::Error) -> String {
+    let dir = options.file.as_ref().map(|file| file.dir.display().to_string()).unwrap_or_default();
+    format!("log.dir: the log file in {dir:?} can not be opened: {error}")
 }
 
 /// Ends the daemon before it has a log.

@@ -3,7 +3,7 @@
 use super::error::PgError;
 use super::run::Program;
 use regent_core::model::ServerSettings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,7 @@ pub struct Binaries {
     path: Vec<PathBuf>,
     names: BTreeMap<String, String>,
     version: u32,
+    described: BTreeSet<String>,
 }
 
 impl Binaries {
@@ -75,17 +76,25 @@ impl Binaries {
                 None => newest_installed(server).ok_or_else(|| not_found(server, "PATH"))?,
             },
         };
-        let mut binaries = Binaries { folder, path, names, version: 0 };
+        let mut binaries = Binaries { folder, path, names, version: 0, described: BTreeSet::new() };
         let output = Program::new(binaries.path(Tool::Postgres)?).arg("--version").succeed(VERSION_LIMIT).await?;
         binaries.version = parse_version(&output.stdout)
             .ok_or_else(|| PgError::Unreadable(format!("not a version: {}", output.stdout.trim())))?;
+        let postgres = Program::new(binaries.path(Tool::Postgres)?).arg("--describe-config");
+        binaries.described = described(&postgres.succeed(VERSION_LIMIT).await?.stdout);
         Ok(binaries)
     }
 
     /// Binaries that are nowhere.
     #[cfg(test)]
     pub(super) fn for_tests(version: u32) -> Binaries {
-        Binaries { folder: PathBuf::new(), path: Vec::new(), names: BTreeMap::new(), version }
+        Binaries {
+            folder: PathBuf::new(),
+            path: Vec::new(),
+            names: BTreeMap::new(),
+            version,
+            described: BTreeSet::from(["work_mem".to_owned()]),
+        }
     }
 
     /// As `server_version_num` gives it: 150018 for 15.18.
@@ -96,6 +105,11 @@ impl Binaries {
     /// The major version as it is compared everywhere: 15 for 15.18, 9 for 9.6.
     pub fn major(&self) -> u32 {
         self.version / 10_000
+    }
+
+    /// The server's own program lists the setting (`postgres --describe-config`).
+    pub fn describes(&self, setting: &str) -> bool {
+        self.described.contains(setting)
     }
 
     /// The folder that holds `postgres`.
@@ -146,6 +160,11 @@ fn newest_installed(server: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
+/// The first column of each line, in lower case.
+fn described(output: &str) -> BTreeSet<String> {
+    output.lines().filter_map(|line| line.split('\t').next()).map(str::to_lowercase).collect()
+}
+
 /// `postgres (PostgreSQL) 15.18 (Debian ...)` is 150018; `9.6.24` is 90624; `18beta1` is 180000.
 fn parse_version(text: &str) -> Option<u32> {
     let number = |part: Option<&str>| -> u32 {
@@ -166,6 +185,12 @@ fn parse_version(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_settings_that_a_server_describes_are_read() {
+        let output = "work_mem\tuser\tResources\tINTEGER\t4096\nDateStyle\tuser\tClient\tSTRING\n";
+        assert_eq!(described(output), BTreeSet::from(["datestyle".to_owned(), "work_mem".to_owned()]));
+    }
 
     #[test]
     fn versions_become_numbers() {

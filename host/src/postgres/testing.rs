@@ -2,7 +2,7 @@
 
 use super::{Binaries, Server};
 use regent_core::model::{Accounts, RoleOverrides, ServerSettings, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub fn settings() -> ServerSettings {
         config_dir: "/data".into(),
         config_base_name: "postgresql".into(),
         custom_conf: None,
+        unlisted: BTreeSet::new(),
         bin_dir: None,
         bin_name: BTreeMap::new(),
         listen_addresses: "127.0.0.1".into(),

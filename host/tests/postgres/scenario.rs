@@ -6,7 +6,7 @@ use regent_core::model::{
     Account, Accounts, BootstrapSettings, CommandOption, Monitoring, Postmaster, PostmasterStatus, RoleOverrides,
     Secret, ServerSettings, Source,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -152,6 +152,7 @@ fn settings(name: &str, folder: PathBuf, port: u16) -> ServerSettings {
         config_dir: folder.join("data"),
         config_base_name: "postgresql".into(),
         custom_conf: None,
+        unlisted: BTreeSet::new(),
         bin_dir: Some("/usr/lib/postgresql/15/bin".into()),
         bin_name: BTreeMap::new(),
         listen_addresses: "127.0.0.1".into(),

@@ -116,3 +116,30 @@ async fn bad_values_in_the_store_and_in_requests_change_nothing() -> Result<()> 
     ensure!(cluster.state().await.timeline(&leader.name) == Some(1));
     cluster.finish().await
 }
+
+/// CFG-35: settings that the server does not know or refuses are left out, and one beyond its limits is adjusted; with
+/// any of them as written the restart would fail.
+#[tokio::test]
+async fn a_wrong_parameter_stops_no_server() -> Result<()> {
+    let cluster = Cluster::builder("wrong").nodes(1).start().await?;
+    let node = cluster.wait_leader(Duration::from_secs(60)).await?;
+    let parameters =
+        json!({"work_men": "8MB", "work_mem": "5min", "authentication_timeout": "1h", "checkpoint_timeout": "15min"});
+    cluster.patch_config(json!({"postgresql": {"parameters": parameters}})).await?;
+    let conf = node.layout.data_dir.join("postgresql.conf");
+    cluster
+        .wait_for("the new settings in the file", Duration::from_secs(20), |_| {
+            std::fs::read_to_string(&conf).is_ok_and(|text| text.contains("checkpoint_timeout = '15min'"))
+        })
+        .await?;
+    let answer = node.rest("POST", "/restart", Some(json!({}))).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    cluster.wait_leader(Duration::from_secs(30)).await?;
+    ensure!(node.sql_value("SHOW authentication_timeout").await? == "10min");
+    ensure!(node.sql_value("SHOW checkpoint_timeout").await? == "15min");
+    ensure!(node.sql_value("SHOW work_mem").await? == "4MB");
+    let log = node.log();
+    ensure!(log.contains("this server does not know work_men"), "{}", node.log_tail(30));
+    ensure!(log.contains("work_mem = \"5min\" is not a number"), "{}", node.log_tail(30));
+    cluster.finish().await
+}

@@ -34,11 +34,11 @@ async fn a_dead_postmaster_is_back_in_place_or_handed_over() -> Result<()> {
     let cluster = Cluster::builder("postmaster").start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
-    let before = prober.acknowledged();
     leader.kill_postmaster()?;
     let again = cluster.wait_healthy(Duration::from_secs(30)).await?;
     ensure!(again.name == leader.name && cluster.state().await.timeline(&again.name) == Some(1));
-    ensure!(prober.acknowledged() > before);
+    let ack = prober.wait_acknowledged(Duration::from_secs(10)).await?;
+    ensure!((ack.node.as_str(), ack.timeline) == (leader.name.as_str(), 1), "{ack:?}");
 
     cluster.patch_config(json!({"primary_start_timeout": 0})).await?;
     // Every daemon reads the store at least once a loop; the copy in the data directory shows that it has.

@@ -251,13 +251,32 @@ impl Cluster {
         .await
     }
 
-    /// Waits until that many members stream from a leader.
+    /// Waits until that many members stream from a leader: `GET /cluster` says so, and so does the leader's own server.
+    /// A member's word alone is not enough: for some seconds after its sender ended it may still believe in the stream.
     ///
     /// # Errors
     /// With the last state, when it is not reached before the deadline.
     pub async fn wait_members_streaming(&self, count: usize, deadline: Duration) -> Result<ClusterState> {
-        let what = format!("{count} streaming members");
-        self.wait_for(&what, deadline, |state| state.leader().is_some() && state.streaming() >= count).await
+        wait::until(&format!("{count} streaming members"), deadline, async || {
+            let state = self.state().await;
+            let Some(leader) = state.leader().filter(|_| state.streaming() >= count) else {
+                return Err(state.to_string());
+            };
+            match self.senders(leader).await {
+                Ok(names) if names.len() >= count => Ok(state),
+                Ok(names) => Err(format!("{leader} sends to {names:?} only{state}")),
+                Err(error) => Err(format!("{leader} does not say whom it sends to: {error:#}{state}")),
+            }
+        })
+        .await
+    }
+
+    /// The members that a node's server streams to, as its `pg_stat_replication` names them.
+    async fn senders(&self, node: &str) -> Result<Vec<String>> {
+        let statement = "SELECT DISTINCT application_name FROM pg_stat_replication WHERE state = 'streaming'";
+        let rows = self.sql(node, statement).await?;
+        let names = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
+        Ok(names.filter(|name| self.nodes.iter().any(|node| node.name == *name)).collect())
     }
 
     /// Waits until one node leads and all others stream.

@@ -1,6 +1,6 @@
 //! How the local server is set up: directories, addresses, accounts, parameters. Data only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -118,6 +118,8 @@ pub struct ServerSettings {
     pub use_unix_socket_repl: bool,
     /// Parameters for every role: lower-case names, controlled ones validated and defaulted.
     pub parameters: BTreeMap<String, String>,
+    /// Names among the parameters, of any role, of which only the server's own program can say whether it knows them.
+    pub unlisted: BTreeSet<String>,
     /// What differs for a primary.
     pub primary: RoleOverrides,
     /// What differs for a replica.

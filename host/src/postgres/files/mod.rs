@@ -191,6 +191,7 @@ impl Server {
     fn plan(&self, wanted: &Wanted, control: Option<&ControlFile>, addresses: &[String]) -> (Plan, Written) {
         let (settings, version) = (&*self.settings, self.binaries.version());
         let mut parameters = parameters::effective(settings, version, wanted.role);
+        self.leave_out_unknown(&mut parameters);
         if let Some(names) = &wanted.synchronous_standby_names {
             parameters.insert("synchronous_standby_names".into(), names.clone());
         }
@@ -228,6 +229,15 @@ impl Server {
             keep_recovery: wanted.recovery == Recovery::Keep,
         };
         (plan, Written { held_back, parameters, ..Written::default() })
+    }
+
+    /// A server does not start on a setting that it does not know (CFG-35).
+    fn leave_out_unknown(&self, parameters: &mut BTreeMap<String, String>) {
+        for name in &self.settings.unlisted {
+            if !self.binaries.describes(name) && parameters.remove(name).is_some() {
+                tracing::warn!("postgresql.parameters: this server does not know {name}: left out");
+            }
+        }
     }
 
     /// The user's own `hba_file` or `ident_file`, resolved against the configuration folder.

@@ -16,11 +16,15 @@ use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
 use crate::sql;
+use crate::wait;
 
 pub use report::{Gap, Report};
 
 /// The table that is written to.
 pub(crate) const TABLE: &str = "regent_harness_writes";
+
+/// How long to wait for a server that takes writes.
+const START_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How the prober behaves.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +90,7 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Makes the table on the primary and begins to write.
+    /// Makes the table on the primary and begins to write; returns after the first acknowledgement.
     ///
     /// # Errors
     /// When no server takes writes within half a minute.
@@ -99,7 +103,7 @@ impl Prober {
     /// # Errors
     /// When no server takes writes within half a minute.
     pub async fn start_with(cluster: &Cluster, options: ProberOptions) -> Result<Self> {
-        let (_, client) = cluster.primary_connection(Duration::from_secs(30)).await?;
+        let (_, client) = cluster.primary_connection(START_DEADLINE).await?;
         let statement = format!(
             "CREATE TABLE IF NOT EXISTS {TABLE} (sequence bigint PRIMARY KEY, node text NOT NULL);
              SELECT coalesce(max(sequence), 0) FROM {TABLE}"
@@ -117,17 +121,28 @@ impl Prober {
         for node in &cluster.nodes {
             writers.spawn(writer::run(Arc::clone(&shared), node.name.clone(), node.layout.pg_port));
         }
-        Ok(Self { shared, writers })
+        let prober = Self { shared, writers };
+        prober.wait_acknowledged(START_DEADLINE).await?;
+        Ok(prober)
+    }
+
+    /// Waits until a write that is sent from now on is acknowledged.
+    ///
+    /// # Errors
+    /// When none is before the deadline.
+    pub async fn wait_acknowledged(&self, deadline: Duration) -> Result<Ack> {
+        let since = self.now();
+        wait::until("an acknowledged write", deadline, async || {
+            let record = self.shared.record();
+            let ack = record.acks.iter().rev().find(|ack| ack.sent >= since).cloned();
+            ack.ok_or_else(|| format!("{} acknowledged, none of them sent since", record.acks.len()))
+        })
+        .await
     }
 
     /// The time on the prober's clock, to mark what the test does.
     pub fn now(&self) -> Duration {
         self.shared.now()
-    }
-
-    /// How many writes have been acknowledged.
-    pub fn acknowledged(&self) -> usize {
-        self.shared.record().acks.len()
     }
 
     /// The last acknowledgement so far.
