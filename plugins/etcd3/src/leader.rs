@@ -1,0 +1,242 @@
+//! The lock: a key that hangs on our lease. Every statement about it is one transaction that looks before it writes.
+
+use crate::backend::Etcd3;
+use crate::call::{Answer, Repeat, Tried, Trouble};
+use crate::clock;
+use crate::session::Granted;
+use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use regent_plugin_sdk::{Cx, Lease, Result, Write, log};
+use std::time::Duration;
+
+/// What a transaction on the lock came to.
+enum Outcome {
+    /// It was as expected, and was written at that revision.
+    Done(i64),
+    /// It is like that.
+    Found(KeyValue),
+    /// There is no lock.
+    Absent,
+}
+
+impl Etcd3 {
+    /// Takes the lock if it is free or carries our name already.
+    pub(crate) async fn acquire(&self, cx: &Cx, value: &[u8], also: &[Write]) -> Result<Option<Lease>> {
+        let mut session = self.session.lock().await;
+        for last in [false, true] {
+            let granted = session.fresh(cx, self.ttl()).await?;
+            self.memory().use_lease(granted.id);
+            match self.take(cx, granted, value, also).await {
+                Err(Trouble::LeaseGone) if !last => session.forget(),
+                other => return Ok(other?),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn take(&self, cx: &Cx, granted: Granted, value: &[u8], also: &[Write]) -> Tried<Option<Lease>> {
+        let begun = clock::now();
+        let leader = self.keys.leader();
+        let absent = Compare::create_revision(leader.as_str(), CompareOp::Equal, 0);
+        let kv = match self.lock_txn(cx, vec![absent], self.put_lock(granted.id, value, also)).await?.value {
+            Outcome::Done(revision) => return Ok(Some(self.taken(granted, revision, begun))),
+            Outcome::Found(kv) => kv,
+            Outcome::Absent => return Ok(None),
+        };
+        if kv.value() != value {
+            self.note_lock(&kv);
+            log::debug("the lock is held by another member");
+            return Ok(None);
+        }
+        if kv.lease() == granted.id && also.is_empty() {
+            return Ok(Some(self.taken(granted, kv.mod_revision(), begun)));
+        }
+        // Our name on another lease is that of an earlier life of this member: we take it over.
+        let same = Compare::mod_revision(leader.as_str(), CompareOp::Equal, kv.mod_revision());
+        let answer = self.lock_txn(cx, vec![same], self.put_lock(granted.id, value, also)).await?;
+        Ok(match answer.value {
+            Outcome::Done(revision) => Some(self.taken(granted, revision, begun)),
+            Outcome::Found(kv) if answer.unsure && kv.lease() == granted.id => {
+                Some(self.taken(granted, kv.mod_revision(), begun))
+            }
+            _ => None,
+        })
+    }
+
+    /// Keeps the lock: a message to the lease, and a transaction only where there is something to write or to find out.
+    pub(crate) async fn renew(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<Option<Lease>> {
+        let mut session = self.session.lock().await;
+        let wanted = self.ttl();
+        let had_lease = session.id(wanted).is_some();
+        let granted = match session.keep(cx, wanted).await? {
+            Some(granted) => granted,
+            // With the lease went the lock.
+            None if had_lease => {
+                log::info("the lease of the lock is gone");
+                return Ok(None);
+            }
+            None => session.fresh(cx, wanted).await?,
+        };
+        self.memory().use_lease(granted.id);
+        let news = self.news(also);
+        let known = self.memory().lock_is(granted.id, self.lock_age_max());
+        if known && news.is_empty() {
+            return Ok(Some(self.lease_of(granted, self.lock_revision())));
+        }
+        match self.confirm(cx, granted, lease, &news).await {
+            Err(Trouble::LeaseGone) => {
+                session.forget();
+                Ok(None)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn confirm(&self, cx: &Cx, granted: Granted, lease: &Lease, also: &[Write]) -> Tried<Option<Lease>> {
+        let begun = clock::now();
+        let leader = self.keys.leader();
+        let ours = Compare::lease(leader.as_str(), CompareOp::Equal, granted.id);
+        let kv = match self.lock_txn(cx, vec![ours], self.put_also(also)).await?.value {
+            Outcome::Done(_) => {
+                self.memory().confirm_lock(begun);
+                return Ok(Some(self.lease_of(granted, self.lock_revision())));
+            }
+            Outcome::Found(kv) => kv,
+            Outcome::Absent => return self.create_again(cx, granted, also).await,
+        };
+        self.note_lock(&kv);
+        let member = self.keys.member().as_bytes();
+        let mine = kv.lease() == granted.id || kv.lease().to_string() == lease.session;
+        if kv.value() != member || !mine {
+            return Ok(None);
+        }
+        // The lock hangs on the lease that we had before: the ttl changed, or this object is new.
+        let same = Compare::mod_revision(leader.as_str(), CompareOp::Equal, kv.mod_revision());
+        let answer = self.lock_txn(cx, vec![same], self.put_lock(granted.id, member, also)).await?;
+        Ok(match answer.value {
+            Outcome::Done(revision) => Some(self.taken(granted, revision, begun)),
+            Outcome::Found(kv) if answer.unsure && kv.lease() == granted.id => {
+                Some(self.taken(granted, kv.mod_revision(), begun))
+            }
+            _ => None,
+        })
+    }
+
+    /// The lock was removed by hand while our lease lives: we write it again, unless somebody else had it meanwhile.
+    async fn create_again(&self, cx: &Cx, granted: Granted, also: &[Write]) -> Tried<Option<Lease>> {
+        if self.memory().lock_was_foreign() {
+            return Ok(None);
+        }
+        let begun = clock::now();
+        let member = self.keys.member().as_bytes();
+        let absent = Compare::create_revision(self.keys.leader(), CompareOp::Equal, 0);
+        Ok(match self.lock_txn(cx, vec![absent], self.put_lock(granted.id, member, also)).await?.value {
+            Outcome::Done(revision) => Some(self.taken(granted, revision, begun)),
+            Outcome::Found(kv) if kv.lease() == granted.id => Some(self.taken(granted, kv.mod_revision(), begun)),
+            _ => None,
+        })
+    }
+
+    /// Gives the lock back, if it hangs on the lease that the host knows, or on ours.
+    pub(crate) async fn release(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<bool> {
+        let session = self.session.lock().await;
+        let leader = self.keys.leader();
+        let known: i64 = lease.session.parse().unwrap_or(0);
+        let ours = session.id(self.ttl());
+        let mut unsure = false;
+        for id in [Some(known), ours.filter(|id| *id != known)].into_iter().flatten().filter(|id| *id != 0) {
+            let mut then = self.put_also(also);
+            then.push(TxnOp::delete(leader.as_str(), None));
+            let mine = vec![
+                Compare::lease(leader.as_str(), CompareOp::Equal, id),
+                Compare::value(leader.as_str(), CompareOp::Equal, self.keys.member()),
+            ];
+            let answer = self.lock_txn(cx, mine, then).await?;
+            unsure |= answer.unsure;
+            if let Outcome::Done(revision) = answer.value {
+                self.memory().gone(leader.as_bytes(), revision);
+                return Ok(true);
+            }
+        }
+        // It is not ours any more; if an earlier try went unanswered, that one gave it back.
+        Ok(unsure)
+    }
+
+    /// One transaction that looks at the lock, writes, or else reads the lock.
+    async fn lock_txn(&self, cx: &Cx, when: Vec<Compare>, then: Vec<TxnOp>) -> Tried<Answer<Outcome>> {
+        let or_else = vec![TxnOp::get(self.keys.leader(), None)];
+        let txn = Txn::new().when(when).and_then(then).or_else(or_else);
+        let answer =
+            self.servers.run(cx, Repeat::Write, async |connection| Ok(connection.kv().txn(txn.clone()).await?));
+        let Answer { value, unsure } = answer.await?;
+        let revision = revision_of(&value);
+        let outcome = match (value.succeeded(), found(value)) {
+            (true, _) => Outcome::Done(revision),
+            (false, Some(kv)) => Outcome::Found(kv),
+            (false, None) => {
+                self.memory().gone(self.keys.leader().as_bytes(), revision);
+                Outcome::Absent
+            }
+        };
+        Ok(Answer { value: outcome, unsure })
+    }
+
+    fn put_lock(&self, lease: i64, value: &[u8], also: &[Write]) -> Vec<TxnOp> {
+        let options = PutOptions::new().with_lease(lease);
+        let mut then = vec![TxnOp::put(self.keys.leader(), value, Some(options))];
+        then.append(&mut self.put_also(also));
+        then
+    }
+
+    /// The writes that go along. Their events will be no news to us.
+    fn put_also(&self, also: &[Write]) -> Vec<TxnOp> {
+        let mut memory = self.memory();
+        let put = |write: &Write| {
+            let path = self.keys.path(&write.key);
+            memory.intend(path.as_bytes(), &write.value);
+            TxnOp::put(path, write.value.as_slice(), None)
+        };
+        also.iter().map(put).collect()
+    }
+
+    /// Those writes that the store does not hold already.
+    fn news(&self, also: &[Write]) -> Vec<Write> {
+        let memory = self.memory();
+        let is_news = |write: &&Write| !memory.is(self.keys.path(&write.key).as_bytes(), &write.value, 0);
+        also.iter().filter(is_news).cloned().collect()
+    }
+
+    fn taken(&self, granted: Granted, revision: i64, begun: Duration) -> Lease {
+        self.memory().took_lock(granted.id, revision, begun);
+        self.lease_of(granted, revision)
+    }
+
+    fn note_lock(&self, kv: &KeyValue) {
+        self.memory().put(kv.key(), kv.value(), kv.lease(), kv.mod_revision());
+    }
+
+    fn lock_revision(&self) -> i64 {
+        self.memory().revision(self.keys.leader().as_bytes()).unwrap_or(0)
+    }
+
+    fn lease_of(&self, granted: Granted, revision: i64) -> Lease {
+        Lease { session: granted.id.to_string(), version: revision.to_string(), ttl: granted.ttl }
+    }
+
+    /// How old the knowledge may be that the lock is ours, before the store is asked: older than a loop's reading, and
+    /// well below the ttl.
+    fn lock_age_max(&self) -> Duration {
+        (self.loop_wait * 2).min(self.ttl() / 2)
+    }
+}
+
+/// The revision at which a transaction was applied.
+pub(crate) fn revision_of(answer: &TxnResponse) -> i64 {
+    answer.header().map_or(0, etcd_client::ResponseHeader::revision)
+}
+
+fn found(answer: TxnResponse) -> Option<KeyValue> {
+    answer.op_responses().into_iter().find_map(|response| match response {
+        TxnOpResponse::Get(mut get) => get.take_kvs().pop(),
+        _ => None,
+    })
+}

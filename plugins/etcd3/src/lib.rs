@@ -1,0 +1,39 @@
+//! The DCS backend for etcd, over its v3 API: keys below `/namespace/scope/`, one lease per member, a watch of the
+//! whole prefix. It knows keys and bytes; what the values mean is the daemon's matter.
+//!
+//! **Reading.** Every `load` is one linearizable range of the prefix. A cache fed by the watch would save that
+//! request, but a cache can only be *recent*: a member that was cut off from its peers, or is slow to apply, goes on
+//! confirming an old state, and nothing but a round of the quorum tells the difference. A leader that reads an old
+//! `sync` or `failover` key is what must not happen, so that round is paid for, once per reading.
+//!
+//! **Requests.** In exchange nothing else costs one where nothing changed. The lease is kept alive by a message on a
+//! standing stream, the watch is a standing stream too, the lock is known to be ours from the last reading or write as
+//! long as that is young, and values that are in the store already are not written. An idle member costs one request
+//! per loop, the reading; a leader whose `status` moved costs one transaction more.
+//!
+//! **Rooms.** `config` reads the section; `endpoint`, `topology`, `discovery` say where servers are, `transport`,
+//! `tls`, `dns` how to reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
+//! error means for a request; `session` is the lease; `keys` and `memory` are the keys and what is known of them;
+//! `leader`, `watch` and `backend` are the operations.
+
+mod backend;
+mod call;
+mod clock;
+mod config;
+mod discovery;
+mod dns;
+mod endpoint;
+mod fault;
+mod keys;
+mod leader;
+mod memory;
+mod runtime;
+mod session;
+mod tls;
+mod topology;
+mod transport;
+mod watch;
+
+pub use backend::Etcd3;
+
+regent_plugin_sdk::export_backend!(Etcd3, "etcd3");
