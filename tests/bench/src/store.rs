@@ -73,6 +73,8 @@ impl Etcd {
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
+        // Alone it has nobody to wait for when it comes back: an outage shall end when it is over.
+        command.args(["--heartbeat-interval", "50", "--election-timeout", "250"]);
         command.current_dir(root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let pid = reaper::spawn(self.folder.account().apply(&mut command)).context("cannot start etcd")?;
         *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = pid;
