@@ -27,7 +27,7 @@ help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
 	@echo 'make test     every test, on real PostgreSQL servers'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
-	@echo 'make bench    the figures: write gaps, memory, cost of a health check'
+	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
 
 # PostgreSQL and what the build needs: installed where we may, otherwise named.
@@ -66,9 +66,18 @@ deny:
 	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check advisories; \
 	else echo 'the advisory database could not be fetched: advisories were not checked'; fi
 
+# Patroni is used from a cache of its own, never from the system. It is not needed for BENCH="--peer no".
+# The system's Python first: one in somebody's home is out of reach for the account that runs the clusters.
+PEER := .cache/patroni-4.1.5
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+$(PEER)/bin/patroni:
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/pip --quiet install 'patroni[etcd3,psycopg3]==4.1.5'
+	chmod -R o+rX .cache
+
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
-bench: setup
-	$(CARGO) build --release -p regent -p regent-dcs-local
+bench: setup $(if $(findstring --peer no,$(BENCH)),,$(PEER)/bin/patroni)
+	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
 install:

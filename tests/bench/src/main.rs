@@ -35,6 +35,7 @@ async fn main() -> Result<()> {
         println!("{}", scenarios::names().join(" "));
         return Ok(());
     }
+    system::check(&options.systems)?;
     let mut results = Results::create()?;
     plan::run(&options, &mut results).await?;
     let text = table::render(&results);

@@ -1,12 +1,14 @@
 //! The systems under test: how a cluster of either is made. What is measured knows only the cluster.
 
 use crate::store::Store;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use regent_harness::os::user::Account;
 use regent_harness::{Binaries, Cluster, ClusterBuilder};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The workspace's folder.
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -94,6 +96,7 @@ fn peer() -> Result<Binaries> {
         programs.display()
     );
     let programs = fs::canonicalize(programs)?;
+    check_peer(&programs.join("patroni"))?;
     let script = |name: &str| -> Result<PathBuf> {
         let path = results_folder()?.join(format!("run-{name}"));
         fs::write(&path, format!("#!/bin/sh\nexec '{}/{name}' \"$@\"\n", programs.display()))?;
@@ -101,6 +104,24 @@ fn peer() -> Result<Binaries> {
         Ok(path)
     };
     Ok(Binaries { regent: script("patroni")?, regentctl: script("patronictl")?, plugins: Vec::new() })
+}
+
+/// Whether the clusters' account can run it: the way to it may be barred, or its Python be in somebody's home.
+fn check_peer(patroni: &Path) -> Result<()> {
+    let account = Account::unprivileged()?;
+    let output = account.apply(Command::new(patroni).arg("--version").current_dir("/")).output();
+    let output = output.with_context(|| format!("{} cannot be run by {}", patroni.display(), account.name))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said.contains(PEER_VERSION), "{} is not Patroni {PEER_VERSION}: {said}", patroni.display());
+    Ok(())
+}
+
+/// Checks that what will be measured is there, before half of it was.
+///
+/// # Errors
+/// When Patroni is missing.
+pub fn check(systems: &[System]) -> Result<()> {
+    if systems.contains(&System::Patroni) { peer().map(drop) } else { Ok(()) }
 }
 
 /// Where results are kept: `bench` in the target folder.

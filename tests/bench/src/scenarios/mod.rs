@@ -72,6 +72,8 @@ impl Scenario {
     /// # Errors
     /// When something does not happen.
     pub async fn run(self, bed: &Bed, rounds: usize, results: &mut Results) -> Result<()> {
+        // They take half a minute or more each, and show yes or no rather than a distribution.
+        let few = rounds.div_ceil(2);
         match self {
             Self::Startup | Self::Idle => idle::run(bed, results).await,
             Self::Health => health::run(bed, rounds, results).await,
@@ -79,10 +81,10 @@ impl Scenario {
             Self::Crash => crash::in_place(bed, rounds, results).await,
             Self::Handover => crash::handed_over(bed, rounds, results).await,
             Self::Death => death::run(bed, rounds, results).await,
-            Self::Killed => daemon::killed(bed, rounds, results).await,
-            Self::Frozen => daemon::frozen(bed, rounds, results).await,
-            Self::Outage => outage::run(bed, rounds, outage::Kind::Killed, results).await,
-            Self::Hang => outage::run(bed, rounds, outage::Kind::Frozen, results).await,
+            Self::Killed => daemon::killed(bed, few, results).await,
+            Self::Frozen => daemon::frozen(bed, few, results).await,
+            Self::Outage => outage::run(bed, few, outage::Kind::Killed, results).await,
+            Self::Hang => outage::run(bed, few, outage::Kind::Frozen, results).await,
         }
     }
 }
