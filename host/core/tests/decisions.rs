@@ -246,13 +246,16 @@ fn a_diverged_server_is_rewound_and_never_wiped_without_a_setting() {
     assert_eq!(expect(&old, memory, 760), Action::Begin(Task::Wipe));
 }
 
+fn status(position: u64) -> MemberStatus {
+    MemberStatus { in_recovery: true, position: Lsn(position), ..MemberStatus::default() }
+}
+
 fn race(mine: u64, others: &[(&str, u64)]) -> (u16, Action) {
     let mut free = view(None);
     free.server.monitoring = Observed::Seen {
         value: Monitoring { received_lsn: Some(Lsn(mine)), replayed_lsn: None, ..monitoring(false) },
         at: NOW,
     };
-    let status = |position: u64| MemberStatus { in_recovery: true, position: Lsn(position), ..MemberStatus::default() };
     let answers = others.iter().map(|(name, position)| ((*name).to_owned(), Some(status(*position)))).collect();
     free.probes = Some(ProbeRound { begun_at: NOW, answers });
     let race = regent_core::decide::Race {
@@ -327,4 +330,102 @@ fn an_empty_directory_bootstraps_only_a_virgin_cluster() {
     assert_eq!(expect(&empty, Memory::default(), 530), Action::Store(StoreCall::ClaimInitialize));
     empty.store.claimed = true;
     assert_eq!(expect(&empty, Memory::default(), 532), Action::Begin(Task::Bootstrap));
+}
+
+fn standby_row(name: &str) -> ReplicationRow {
+    ReplicationRow {
+        usename: "replicator".into(),
+        application_name: name.into(),
+        client_addr: None,
+        state: "streaming".into(),
+        sync_state: "async".into(),
+        sync_priority: 0,
+        sent_lsn: Some(Lsn(100)),
+        write_lsn: Some(Lsn(100)),
+        flush_lsn: Some(Lsn(100)),
+        replay_lsn: Some(Lsn(100)),
+    }
+}
+
+/// HA-45: what is written between the last thing that a candidate received and the stop would be lost.
+#[test]
+fn a_switchover_waits_until_its_candidate_streams() {
+    let asked = |leader: Option<&str>, streams: bool, after: Duration| {
+        let mut view = view(Some("a"));
+        let request = FailoverRequest {
+            leader: leader.map(str::to_owned),
+            candidate: Some("b".into()),
+            scheduled_at: None,
+            version: Version("7".into()),
+        };
+        let (cluster, at) = view.store.snapshot.take().expect("there is one");
+        let cluster = ClusterView { failover: Some(request), ..(*cluster).clone() };
+        view.store.snapshot = Some((Arc::new(cluster), at));
+        if streams && let Observed::Seen { value, .. } = &mut view.server.monitoring {
+            value.replication.push(standby_row("b"));
+        }
+        let mut memory = primary_memory();
+        assert_eq!(decide(&view, &mut memory).rule, 835, "the candidate is asked first");
+        let answer = status(100);
+        view.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".to_owned(), Some(answer))].into() });
+        view.now = NOW + after;
+        let deadline = view.now + Duration::from_secs(20);
+        view.lease = view.lease.map(|lease| LeaseView { renewed_at: view.now, deadline, ..lease });
+        view.store.member_written_at = Some(view.now);
+        view.store.snapshot = view.store.snapshot.take().map(|(cluster, _)| (cluster, view.now));
+        expect(&view, memory, 840)
+    };
+    let (soon, late) = (Duration::from_millis(100), Duration::from_secs(9));
+    assert!(is_stop(&asked(Some("a"), true, soon), StopMode::Fast));
+    assert!(matches!(asked(Some("a"), false, soon), Action::Wait { .. }));
+    assert!(matches!(asked(Some("a"), false, late), Action::Store(StoreCall::ClearFailover { .. })));
+    assert!(matches!(asked(None, false, soon), Action::Wait { .. }));
+    assert!(is_stop(&asked(None, false, late), StopMode::Fast), "a failover is meant whatever it costs");
+}
+
+/// A standby whose stream ended is told to connect again each second, not after PostgreSQL's own five.
+#[test]
+fn a_standby_that_lost_its_stream_connects_again_soon() {
+    let mut view = view(Some("b"));
+    let source = Source { name: "b".into(), host: "b".into(), port: "5432".into(), slot: Some("a".into()) };
+    let mut memory = Memory {
+        role: Role::Replica,
+        announced: Some(Role::Replica),
+        followed: Some(Some(source)),
+        divergence: Divergence::None,
+        ..Memory::default()
+    };
+    view.slots_synced = Some((vec!["b".into(), "c".into()], NOW + Duration::from_secs(60)));
+    assert_eq!(decide(&view, &mut memory).rule, 1090, "its own attempt comes first");
+    let mut told = 0;
+    for tenths in 1..=30 {
+        view.now = NOW + Duration::from_millis(100 * tenths);
+        view.store.member_written_at = Some(view.now);
+        view.store.snapshot = view.store.snapshot.take().map(|(cluster, _)| (cluster, view.now));
+        let verdict = decide(&view, &mut memory);
+        told += u32::from(verdict.rule == 1040 && verdict.action == Action::Run(Errand::WakeReceiver));
+    }
+    assert_eq!(told, 3);
+    if let Observed::Seen { value, .. } = &mut view.server.monitoring {
+        value.streaming_from = Some(("b".into(), 5432));
+    }
+    view.now = NOW + Duration::from_secs(9);
+    decide(&view, &mut memory);
+    assert_eq!(memory.reconnecting, None);
+}
+
+/// Readings of the control file that overtook each other, or failed, once left a stopped leader waiting for ever.
+#[test]
+fn the_control_file_is_read_again_where_its_reading_went_wrong() {
+    for control in [Observed::Unseen("pg_controldata failed".into()), view(Some("a")).server.control] {
+        let mut down = view(Some("a"));
+        stopped(&mut down, ControlState::ShutDown);
+        down.server.ended_at = Some(NOW + Duration::from_millis(1));
+        down.server.control = control;
+        down.now = NOW + Duration::from_millis(300);
+        let Action::Wait { until } = expect(&down, primary_memory(), 715) else { panic!("it is being read") };
+        assert!(until <= NOW + Duration::from_millis(501), "{until}");
+        down.now = NOW + Duration::from_millis(600);
+        assert_eq!(expect(&down, primary_memory(), 715), Action::Run(Errand::ReadControl));
+    }
 }

@@ -3,8 +3,8 @@
 use super::Finding;
 use super::deeds::Deeds;
 use crate::ports;
-use crate::postgres::{FollowTarget, PgError, Wanted, find_running};
-use regent_core::model::{Callback, Errand, HistoryRow, Lsn, Role, Source, Timeline};
+use crate::postgres::{FollowTarget, PgError, Wanted, control_data, find_running};
+use regent_core::model::{Callback, ControlData, Errand, HistoryRow, Lsn, Observed, Role, Source, Timeline};
 use std::time::Duration;
 
 /// The first checkpoint of a new primary may be a big one.
@@ -19,6 +19,8 @@ pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result
         Errand::CheckpointAfterPromote => deeds.server().checkpoint(CHECKPOINT_LIMIT).await?,
         Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,
         Errand::Callback(event, role) => callback(deeds, event, role),
+        Errand::ReadControl => return control(deeds).await.map(Finding::Control),
+        Errand::WakeReceiver => deeds.server().wake_receiver(&mut deeds.connection()).await?,
         Errand::ReadHistory => return history(deeds).await.map(Finding::History),
     }
     Ok(Finding::Nothing)
@@ -66,6 +68,13 @@ async fn apply_configuration(deeds: &Deeds, role: Role, follow: Option<Source>) 
     pending.extend(written.held_back);
     deeds.set_pending(pending);
     Ok(())
+}
+
+async fn control(deeds: &Deeds) -> Result<Observed<ControlData>, PgError> {
+    let server = deeds.server();
+    let at = ports::now();
+    let value = control_data(&server.binaries, &server.settings.data_dir).await?;
+    Ok(Observed::Seen { value, at })
 }
 
 /// The history of timelines from the local files; the newest row says when it was and that we lead.

@@ -7,7 +7,7 @@ pub mod store;
 
 pub use deeds::{Deeds, StopControl};
 
-use regent_core::model::{HistoryRow, ProbeRound};
+use regent_core::model::{ControlData, HistoryRow, Observed, ProbeRound};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub enum Finding {
     Probes(ProbeRound),
     /// Rows of the local history.
     History(Vec<HistoryRow>),
+    /// The control file.
+    Control(Observed<ControlData>),
 }
 
 /// How an errand ended: what it brought back, or why it failed.

@@ -228,5 +228,7 @@ fn describe_errand(errand: &Errand) -> String {
         Errand::ApplyConfiguration { .. } => "write and reload the server's configuration".to_owned(),
         Errand::Callback(event, role) => format!("tell the script {} {role}", event.as_str()),
         Errand::ReadHistory => "read the history of timelines".to_owned(),
+        Errand::ReadControl => "read the control file".to_owned(),
+        Errand::WakeReceiver => "let the server connect to its source".to_owned(),
     }
 }

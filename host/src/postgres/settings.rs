@@ -42,6 +42,12 @@ impl Server {
         tokio::time::timeout(RELOAD_LIMIT, seen).await.unwrap_or(Ok(()))
     }
 
+    /// Lets a standby that lost its stream try at once to connect again: a reload, though nothing changed, wakes the
+    /// process that otherwise sleeps for `wal_retrieve_retry_interval` between two attempts.
+    pub async fn wake_receiver(&self, connection: &mut Connection) -> Result<(), PgError> {
+        connection.execute("the reload", "SELECT pg_catalog.pg_reload_conf()", QUESTION_LIMIT).await
+    }
+
     /// The parameters that wait for a restart, with the values that they have and would get.
     pub async fn pending_restart(&self, connection: &mut Connection) -> Result<Vec<PendingRestart>, PgError> {
         let skipped: Vec<String> =

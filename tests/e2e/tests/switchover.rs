@@ -95,3 +95,24 @@ async fn a_graceful_stop_hands_the_lock_over() -> Result<()> {
     report.verify(&cluster).await?;
     cluster.finish().await
 }
+
+/// HA-07, HA-45: a switchover right after the primary was restarted in place, while its standbys still try to connect
+/// again, waits for the stream and loses nothing.
+#[tokio::test]
+async fn a_switchover_after_a_crash_waits_for_the_stream() -> Result<()> {
+    let cluster = Cluster::builder("after").start().await?;
+    let first = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let prober = Prober::start(&cluster).await?;
+    first.kill_postmaster()?;
+    let back = prober.wait_acknowledged(Duration::from_secs(20)).await?;
+    ensure!(back.node == first.name, "it was restarted in place: {back:?}");
+    let second = cluster.others(&first.name).next().map(|node| node.name.clone()).unwrap_or_default();
+    let answer = cluster.switchover(Some(&second)).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let leader = cluster.wait_healthy(Duration::from_secs(30)).await?;
+    ensure!(leader.name == second);
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty());
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}

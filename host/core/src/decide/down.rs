@@ -2,7 +2,7 @@
 
 use super::case::{Case, Decision};
 use super::election::switch_targets;
-use super::{Action, Divergence, Handover, Reason, Rule};
+use super::{Action, CONTROL_PATIENCE, Divergence, Handover, Reason, Rule};
 use crate::model::{ControlState, DataDirectory, Errand, MemberView, Role, StartMode, StoreCall, Task};
 
 pub(super) const RULES: &[Rule] = &[
@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 715,
         situation: "down",
-        sentence: "What the control file says is waited for.",
+        sentence: "What the control file says is waited for, and read again where nothing comes.",
         apply: control_unknown,
     },
     Rule {
@@ -87,7 +87,10 @@ fn control_unknown(case: &mut Case<'_>) -> Decision {
     if !is_down(case) || case.view.server.control_after_end().is_some() {
         return None;
     }
-    case.wait(Reason::ControlUnknown)
+    // Whoever saw the end reads it as well; this is for the case that such a reading failed.
+    let patient = case.view.server.ended_at.is_some_and(|ended| case.view.now < ended + CONTROL_PATIENCE);
+    let read = if patient { None } else { case.run(Errand::ReadControl, Reason::ControlUnknown) };
+    read.or_else(|| case.wait(Reason::ControlUnknown))
 }
 
 fn crashed_leader(case: &Case<'_>) -> bool {

@@ -1,8 +1,15 @@
 //! Situation 10xx, follower: somebody else has the lock, or nobody can say who; this member's server is a standby.
 
 use super::case::{Case, Decision};
-use super::{Action, Divergence, Reason, Rule};
-use crate::model::{PostmasterStatus, Role, StopMode, Task};
+use super::{Action, Divergence, Reason, Reconnecting, Rule};
+use crate::model::{Errand, PostmasterStatus, Role, StopMode, Task};
+use std::time::Duration;
+
+/// Between two times that a server is told to connect again: the server is asked about its stream once a second.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(800);
+
+/// How often it is told before it is left to its own attempts.
+const RECONNECT_TRIES: u32 = 60;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -28,6 +35,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "follower",
         sentence: "Slots on a standby are those of the members that stream from it.",
         apply: slots,
+    },
+    Rule {
+        number: 1040,
+        situation: "follower",
+        sentence: "A standby that receives nothing although the leader has the lock is told to connect again.",
+        apply: reconnect,
     },
     Rule {
         number: 1080,
@@ -98,6 +111,32 @@ fn slots(case: &mut Case<'_>) -> Decision {
         return None;
     }
     super::leader::slots(case)
+}
+
+/// PostgreSQL sleeps for five seconds after an attempt that failed, say because the leader was restarting; whatever is
+/// written in that time exists on the leader alone.
+fn reconnect(case: &mut Case<'_>) -> Decision {
+    let Some(Some(source)) = case.memory.followed.clone() else {
+        return None;
+    };
+    let monitoring = case.view.server.monitoring.value()?;
+    let leader = case.other_leader().filter(|_| follows(case))?.to_owned();
+    if source.name != leader || monitoring.is_primary || monitoring.streaming_from.is_some() {
+        return None;
+    }
+    // The first attempt is the server's own; at the end it is left alone with a source that can not be reached.
+    let last = case.memory.reconnecting.unwrap_or(Reconnecting { tried_at: case.view.now, tries: 0 });
+    if case.memory.reconnecting.is_none() {
+        case.memory.reconnecting = Some(last);
+    }
+    if last.tries >= RECONNECT_TRIES || case.view.now.since(last.tried_at) < RECONNECT_PAUSE {
+        return None;
+    }
+    let decision = case.run(Errand::WakeReceiver, Reason::StreamLost { leader });
+    if decision.is_some() {
+        case.memory.reconnecting = Some(Reconnecting { tried_at: case.view.now, tries: last.tries + 1 });
+    }
+    decision
 }
 
 fn starting(case: &mut Case<'_>) -> Decision {

@@ -4,6 +4,10 @@ use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
 use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task};
+use std::time::Duration;
+
+/// How long a hand-over waits for a candidate to connect: longer than PostgreSQL sleeps between two attempts.
+const STREAM_PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -40,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 840,
         situation: "leader",
-        sentence: "A hand-over that can work stops the server, which sends everything to its standbys first.",
+        sentence: "A hand-over stops the server once a candidate streams from it, so that it gets everything first.",
         apply: stop_for_handover,
     },
     Rule {
@@ -180,16 +184,33 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
     let cluster = case.cluster()?;
     let only = request.candidate.as_deref();
     let targets = switch_targets(cluster, &case.view.settings, round, only, None, true);
-    if targets.is_empty() {
-        case.memory.request_refused = true;
-        case.memory.handover = None;
-        return clear_request(case);
-    }
+    let (targets, unconnected) = targets.into_iter().partition::<Vec<_>, _>(|name| is_connected(case, name));
+    let may_wait = case.view.now < begun_at + STREAM_PATIENCE;
+    let targets = match (targets.is_empty(), unconnected.is_empty()) {
+        (false, _) => targets,
+        (true, false) if may_wait => return case.wait(Reason::WaitingForStream { targets: unconnected }),
+        // A failover names its candidate because it shall lead whatever it lacks; a switchover loses nothing.
+        (true, false) if request.leader.is_none() => unconnected,
+        _ => {
+            case.memory.request_refused = true;
+            case.memory.handover = None;
+            return clear_request(case);
+        }
+    };
     if let Some(handover) = &mut case.memory.handover {
         handover.stopping = true;
     }
     let reason = Reason::HandingOver { to: request.candidate, targets };
     Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first: true }), reason))
+}
+
+/// The server sends its log to this member at present, so that a fast stop ends only after the member has all of it. Of
+/// one that streams from another member nothing is known here.
+fn is_connected(case: &Case<'_>, name: &str) -> bool {
+    let member = case.cluster().and_then(|cluster| cluster.member(name));
+    let cascades = member.and_then(|member| member.tags.replicatefrom()).is_some_and(|source| source != case.me());
+    let rows = case.view.server.monitoring.value().map_or(&[][..], |monitoring| &monitoring.replication);
+    cascades || rows.iter().any(|row| row.application_name == name && row.state == "streaming")
 }
 
 fn restore_keys(case: &mut Case<'_>) -> Decision {

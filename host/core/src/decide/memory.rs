@@ -53,8 +53,19 @@ pub struct Memory {
     pub slots_seen: BTreeMap<String, (bool, Moment)>,
     /// The server came up at least once under this daemon, or was found up.
     pub seen_up: bool,
+    /// Since when, how often and when last the server was told to connect to the leader again.
+    pub reconnecting: Option<Reconnecting>,
     /// The last finished task that was taken in.
     pub absorbed: u64,
+}
+
+/// A standby lost its stream and is being helped to find it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnecting {
+    /// When its server was last told to try.
+    pub tried_at: Moment,
+    /// How often it was.
+    pub tries: u32,
 }
 
 /// How far a bootstrap has come.
@@ -129,6 +140,7 @@ impl Default for Memory {
             request_refused: false,
             slots_seen: BTreeMap::new(),
             seen_up: false,
+            reconnecting: None,
             absorbed: 0,
         }
     }
@@ -183,7 +195,10 @@ impl Memory {
                 self.checkpoint_pending = true;
                 self.race = None;
             }
-            (Task::Follow(source), TaskOutcome::Done) => self.followed = Some(source.clone()),
+            (Task::Follow(source), TaskOutcome::Done) => {
+                self.followed = Some(source.clone());
+                self.reconnecting = None;
+            }
             (Task::StopReceiving, _) => {
                 self.followed = Some(None);
                 if let Some(race) = &mut self.race {
@@ -266,6 +281,9 @@ impl Memory {
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
             self.absorb_stopped_server(view);
+        }
+        if view.server.monitoring.value().is_some_and(|monitoring| monitoring.streaming_from.is_some()) {
+            self.reconnecting = None;
         }
         if view.errands.contains(&ErrandKind::CheckpointAfterPromote) {
             self.checkpoint_pending = false;

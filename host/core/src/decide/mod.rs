@@ -27,9 +27,9 @@ pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
 pub use election::{Standing, switch_targets};
 pub use guard::{GuardOrder, guard_order};
-pub use memory::{Bootstrap, Handover, Memory, Race};
+pub use memory::{Bootstrap, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
-pub use timing::{fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
+pub use timing::{CONTROL_PATIENCE, fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
 
 use crate::model::View;
 use case::Case;

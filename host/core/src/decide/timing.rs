@@ -23,6 +23,9 @@ pub fn guard_margin(ttl: Duration) -> Duration {
     (ttl / 40).clamp(Duration::from_millis(100), Duration::from_millis(500))
 }
 
+/// How long after the server's end its control file should have been read: a program that takes milliseconds.
+pub const CONTROL_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The name of a member's slot: lower case, `-` and `.` to `_`, others to `uNNNN`, cut at 63 (SLOT-02, SLOT-03).
 pub fn slot_name(member: &str) -> String {
     let mut name = String::with_capacity(member.len());
@@ -72,7 +75,16 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     if let Some(handover) = &memory.handover {
         consider(handover.probe_again_at);
     }
-    for kind in [ErrandKind::SyncSlots, ErrandKind::ApplyConfiguration, ErrandKind::ReadHistory] {
+    if let Some(ended) = view.server.ended_at.filter(|_| view.server.control_after_end().is_none()) {
+        consider(ended + CONTROL_PATIENCE);
+    }
+    for kind in [
+        ErrandKind::SyncSlots,
+        ErrandKind::ApplyConfiguration,
+        ErrandKind::ReadHistory,
+        ErrandKind::WakeReceiver,
+        ErrandKind::ReadControl,
+    ] {
         if let Some(failed) = view.errand_failures.get(&kind) {
             consider(*failed + settings.loop_wait);
         }

@@ -317,6 +317,10 @@ pub enum Errand {
     Callback(Callback, super::Role),
     /// Read the history of timelines from the local files.
     ReadHistory,
+    /// Read the control file of a stopped server once more.
+    ReadControl,
+    /// Let a standby that lost its stream connect again now, not when PostgreSQL would try next (five seconds later).
+    WakeReceiver,
 }
 
 /// An [`Errand`] without its data.
@@ -334,6 +338,10 @@ pub enum ErrandKind {
     Callback,
     /// See [`Errand::ReadHistory`].
     ReadHistory,
+    /// See [`Errand::ReadControl`].
+    ReadControl,
+    /// See [`Errand::WakeReceiver`].
+    WakeReceiver,
 }
 
 impl Errand {
@@ -346,6 +354,8 @@ impl Errand {
             Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,
             Errand::Callback(..) => ErrandKind::Callback,
             Errand::ReadHistory => ErrandKind::ReadHistory,
+            Errand::ReadControl => ErrandKind::ReadControl,
+            Errand::WakeReceiver => ErrandKind::WakeReceiver,
         }
     }
 }
