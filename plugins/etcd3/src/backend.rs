@@ -1,21 +1,20 @@
 //! The backend itself: the operations of the contract, each a request or two.
 
-use crate::call::{Answer, Repeat, Servers, Trouble};
+use crate::call::{Repeat, Servers};
 use crate::clock;
 use crate::config::Config;
 use crate::keys::Keys;
-use crate::leader::revision_of;
 use crate::memory::Memory;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::transport::{Timing, Transport};
 use crate::watch::{Cursor, Watching};
-use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, PutOptions, Txn, TxnOp};
+use etcd_client::{DeleteOptions, GetOptions};
 use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, Lease, OpenArgs, Result,
     Snapshot, WatchEnd, Write,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use std::time::Duration;
 const TTL_MIN: Duration = Duration::from_secs(2);
 
 /// Longer would be of no use.
-const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A server's usual limit for one request is 1.5 MiB.
 const VALUE_BYTES_MAX: u64 = 1 << 20;
@@ -39,6 +38,8 @@ pub struct Etcd3 {
     pub(crate) session: tokio::sync::Mutex<Session>,
     pub(crate) watching: tokio::sync::Mutex<Watching>,
     memory: Mutex<Memory>,
+    /// A transaction on the lock went unanswered: it may be applied yet, as long as the lease in it lives.
+    pub(crate) lock_unsure: AtomicBool,
 }
 
 impl Backend for Etcd3 {
@@ -63,6 +64,7 @@ impl Backend for Etcd3 {
             ttl_ms: AtomicU64::new(millis(args.ttl)),
             watching: tokio::sync::Mutex::default(),
             memory: Mutex::new(Memory::new(keys.clone())),
+            lock_unsure: AtomicBool::new(false),
             keys,
         })
     }
@@ -169,85 +171,15 @@ impl Etcd3 {
         Ok(Snapshot { entries: entries.collect(), cursor: cursor.text() })
     }
 
-    async fn touch(&self, cx: &Cx, value: &[u8]) -> Result<String> {
-        let mut session = self.session.lock().await;
-        let path = self.keys.own_member();
-        for last in [false, true] {
-            let granted = session.alive(cx, self.ttl()).await?;
-            self.memory().use_lease(granted.id);
-            if self.memory().is(path.as_bytes(), value, granted.id)
-                && let Some(revision) = self.memory().revision(path.as_bytes())
-            {
-                return Ok(revision.to_string());
-            }
-            let answer = self.servers.run(cx, Repeat::Write, async |connection| {
-                let options = PutOptions::new().with_lease(granted.id);
-                Ok(connection.kv().put(path.as_str(), value, Some(options)).await?)
-            });
-            match answer.await {
-                Err(Trouble::LeaseGone) if !last => session.forget(),
-                other => {
-                    let revision = other?.value.header().map_or(0, etcd_client::ResponseHeader::revision);
-                    self.memory().put(path.as_bytes(), value, granted.id, revision);
-                    return Ok(revision.to_string());
-                }
-            }
-        }
-        Err(DcsError::new(ErrorKind::Unavailable, "the lease ends as soon as it is granted"))
-    }
-
-    async fn write(&self, cx: &Cx, key: &Key, value: &[u8], expect: &Expect) -> Result<Option<String>> {
-        let path = self.keys.path(key);
-        let Some((when, repeat)) = condition(&path, expect) else {
-            return Ok(None);
-        };
-        let txn = Txn::new().when(when).and_then(vec![TxnOp::put(path.as_str(), value, None)]);
-        let answer =
-            self.servers.run(cx, repeat, async |connection| Ok(connection.kv().txn(txn.clone()).await?)).await?.value;
-        let revision = revision_of(&answer);
-        if answer.succeeded() {
-            self.memory().put(path.as_bytes(), value, 0, revision);
-        }
-        Ok(answer.succeeded().then(|| revision.to_string()))
-    }
-
-    async fn remove(&self, cx: &Cx, key: &Key, expect: &Expect) -> Result<bool> {
-        let path = self.keys.path(key);
-        let Some((when, repeat)) = condition(&path, expect) else {
-            return Ok(false);
-        };
-        let txn = Txn::new().when(when).and_then(vec![TxnOp::delete(path.as_str(), None)]);
-        let answer = self.servers.run(cx, repeat, async |connection| Ok(connection.kv().txn(txn.clone()).await?));
-        let Answer { value, unsure } = answer.await?;
-        if value.succeeded() {
-            self.memory().gone(path.as_bytes(), revision_of(&value));
-        }
-        let deleted = value
-            .op_responses()
-            .iter()
-            .any(|response| matches!(response, etcd_client::TxnOpResponse::Delete(delete) if delete.deleted() > 0));
-        Ok(deleted || (value.succeeded() && unsure))
-    }
-
     async fn remove_all(&self, cx: &Cx) -> Result<()> {
-        let answer = self.servers.run(cx, Repeat::Write, async |connection| {
+        // A second try could remove what was begun anew after the first.
+        let answer = self.servers.run(cx, Repeat::Once, async |connection| {
             Ok(connection.kv().delete(self.keys.prefix(), Some(DeleteOptions::new().with_prefix())).await?)
         });
-        answer.await?;
+        let answer = answer.await?.value;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        self.memory().reading(&[], revision, clock::now());
         Ok(())
-    }
-}
-
-/// What must hold for a write, and whether it may be tried twice: after a try that went unanswered, a condition could
-/// fail because of that very try. `None`: it can not hold.
-fn condition(path: &str, expect: &Expect) -> Option<(Vec<Compare>, Repeat)> {
-    match expect {
-        Expect::Any => Some((Vec::new(), Repeat::Write)),
-        Expect::Absent => Some((vec![Compare::create_revision(path, CompareOp::Equal, 0)], Repeat::Once)),
-        Expect::Is(version) => {
-            let revision: i64 = version.parse().ok().filter(|revision| *revision > 0)?;
-            Some((vec![Compare::mod_revision(path, CompareOp::Equal, revision)], Repeat::Once))
-        }
     }
 }
 

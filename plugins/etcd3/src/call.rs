@@ -17,7 +17,7 @@ use tokio::sync::watch;
 const SHARE_MIN: Duration = Duration::from_secs(1);
 
 /// Between two rounds through all servers, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
 /// How long members may take to say who they are.
 const DISCOVERY_PATIENCE: Duration = Duration::from_secs(3);
@@ -84,7 +84,7 @@ macro_rules! headed {
         })+
     };
 }
-headed!(GetResponse, PutResponse, TxnResponse, DeleteResponse, LeaseGrantResponse, LeaseKeepAliveResponse);
+headed!(GetResponse, PutResponse, TxnResponse, DeleteResponse, LeaseGrantResponse, LeaseRevokeResponse);
 
 /// All servers of the store.
 pub(crate) struct Servers {
@@ -190,7 +190,13 @@ impl Servers {
             return Ok(current);
         }
         let connection = Arc::new(self.transport.connect(endpoint, patience).await?);
-        *lock(&self.current) = Some(Arc::clone(&connection));
+        let mut current = lock(&self.current);
+        if let Some(current) = current.as_ref().filter(|current| current.endpoint == *endpoint) {
+            // The watch or an operation was quicker; one connection is enough.
+            return Ok(Arc::clone(current));
+        }
+        *current = Some(Arc::clone(&connection));
+        drop(current);
         self.moved.send_replace(());
         Ok(connection)
     }
@@ -207,12 +213,9 @@ impl Servers {
 
     /// Whom to ask, best first. SRV records are looked up when there is nobody to ask, or nobody answered.
     pub async fn candidates(self: &Arc<Self>, cx: &Cx) -> Vec<Endpoint> {
-        let (known, all_failed) = {
-            let topology = lock(&self.topology);
-            (topology.candidates(), topology.is_empty() || topology.all_failed())
-        };
-        let Some(srv) = self.transport.config.srv.clone().filter(|_| all_failed) else {
-            return known;
+        let srv = self.transport.config.srv.clone();
+        let Some(srv) = srv.filter(|_| lock(&self.topology).srv_is_due()) else {
+            return lock(&self.topology).candidates();
         };
         let patience = (cx.left() / 3).min(DISCOVERY_PATIENCE);
         let looked_up = tokio::time::timeout(patience, discovery::by_srv(&srv, &self.transport, patience)).await;

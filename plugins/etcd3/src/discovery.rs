@@ -32,15 +32,20 @@ pub(crate) async fn by_srv(srv: &Srv, transport: &Arc<Transport>, patience: Dura
             return Vec::new();
         }
     };
-    for service in SERVICES {
-        let name = record_name(service, srv);
+    // All at once, looked at in their order: most of them do not exist, and a resolver may take its time to say so.
+    let lookups = SERVICES.map(|service| {
+        let (resolver, name) = (resolver.clone(), record_name(service, srv));
+        (service, tokio::spawn(async move { resolver.srv_lookup(format!("{name}.")).await }))
+    });
+    for (service, lookup) in lookups {
         let tls = service.ends_with("-ssl");
-        let found = match resolver.srv_lookup(format!("{name}.")).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                log::debug(&format!("{name}: {error}"));
+        let found = match lookup.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                log::debug(&format!("{}: {error}", record_name(service, srv)));
                 continue;
             }
+            Err(_) => continue,
         };
         let endpoints = found.iter().map(|record| Endpoint {
             tls,

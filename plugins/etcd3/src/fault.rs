@@ -22,7 +22,8 @@ pub(crate) enum Fault {
 }
 
 /// Answers that were given before anything was proposed to the cluster.
-const NOT_PROPOSED: [&str; 4] = ["no leader", "too many requests", "server stopped", "not capable"];
+const NOT_PROPOSED: [&str; 5] =
+    ["no leader", "too many requests", "server stopped", "not capable", "rpc not supported for learner"];
 
 /// A server that believes itself to be the leader of leases, and is not: a broken member under a wrong code.
 const NO_LESSOR: &str = "not a primary lessor";

@@ -4,8 +4,10 @@ use crate::backend::Etcd3;
 use crate::call::{Answer, Repeat, Tried, Trouble};
 use crate::clock;
 use crate::session::Granted;
-use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
-use regent_plugin_sdk::{Cx, Lease, Result, Write, log};
+use crate::write::{found, revision_of};
+use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp};
+use regent_plugin_sdk::{Cx, ErrorKind, Lease, Result, Write, log};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What a transaction on the lock came to.
@@ -27,6 +29,10 @@ impl Etcd3 {
             self.memory().use_lease(granted.id);
             match self.take(cx, granted, value, also).await {
                 Err(Trouble::LeaseGone) if !last => session.forget(),
+                Ok(None) => {
+                    self.settle_lock(cx, &mut session).await;
+                    return Ok(None);
+                }
                 other => return Ok(other?),
             }
         }
@@ -101,6 +107,8 @@ impl Etcd3 {
                 return Ok(Some(self.lease_of(granted, self.lock_revision())));
             }
             Outcome::Found(kv) => kv,
+            // A lock that hung on a lease that ended is lost, whoever had it since.
+            Outcome::Absent if granted.id.to_string() != lease.session => return Ok(None),
             Outcome::Absent => return self.create_again(cx, granted, also).await,
         };
         self.note_lock(&kv);
@@ -121,7 +129,8 @@ impl Etcd3 {
         })
     }
 
-    /// The lock was removed by hand while our lease lives: we write it again, unless somebody else had it meanwhile.
+    /// The lock was removed by hand while our lease lives: we write it again, unless somebody else had it
+    /// meanwhile, as far as the watch and the readings showed.
     async fn create_again(&self, cx: &Cx, granted: Granted, also: &[Write]) -> Tried<Option<Lease>> {
         if self.memory().lock_was_foreign() {
             return Ok(None);
@@ -138,7 +147,7 @@ impl Etcd3 {
 
     /// Gives the lock back, if it hangs on the lease that the host knows, or on ours.
     pub(crate) async fn release(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<bool> {
-        let session = self.session.lock().await;
+        let mut session = self.session.lock().await;
         let leader = self.keys.leader();
         let known: i64 = lease.session.parse().unwrap_or(0);
         let ours = session.id(self.ttl());
@@ -154,9 +163,11 @@ impl Etcd3 {
             unsure |= answer.unsure;
             if let Outcome::Done(revision) = answer.value {
                 self.memory().gone(leader.as_bytes(), revision);
+                self.settle_lock(cx, &mut session).await;
                 return Ok(true);
             }
         }
+        self.settle_lock(cx, &mut session).await;
         // It is not ours any more; if an earlier try went unanswered, that one gave it back.
         Ok(unsure)
     }
@@ -165,9 +176,17 @@ impl Etcd3 {
     async fn lock_txn(&self, cx: &Cx, when: Vec<Compare>, then: Vec<TxnOp>) -> Tried<Answer<Outcome>> {
         let or_else = vec![TxnOp::get(self.keys.leader(), None)];
         let txn = Txn::new().when(when).and_then(then).or_else(or_else);
+        // Until there is an answer, also if the call is given up meanwhile.
+        let before = self.lock_unsure.swap(true, Ordering::AcqRel);
         let answer =
-            self.servers.run(cx, Repeat::Write, async |connection| Ok(connection.kv().txn(txn.clone()).await?));
-        let Answer { value, unsure } = answer.await?;
+            self.servers.run(cx, Repeat::Write, async |connection| Ok(connection.kv().txn(txn.clone()).await?)).await;
+        let sure = match &answer {
+            Ok(answer) => !answer.unsure,
+            Err(Trouble::LeaseGone) => true,
+            Err(Trouble::Error(error)) => error.kind == ErrorKind::Unavailable,
+        };
+        self.lock_unsure.store(before || !sure, Ordering::Release);
+        let Answer { value, unsure } = answer?;
         let revision = revision_of(&value);
         let outcome = match (value.succeeded(), found(value)) {
             (true, _) => Outcome::Done(revision),
@@ -227,16 +246,4 @@ impl Etcd3 {
     fn lock_age_max(&self) -> Duration {
         (self.loop_wait * 2).min(self.ttl() / 2)
     }
-}
-
-/// The revision at which a transaction was applied.
-pub(crate) fn revision_of(answer: &TxnResponse) -> i64 {
-    answer.header().map_or(0, etcd_client::ResponseHeader::revision)
-}
-
-fn found(answer: TxnResponse) -> Option<KeyValue> {
-    answer.op_responses().into_iter().find_map(|response| match response {
-        TxnOpResponse::Get(mut get) => get.take_kvs().pop(),
-        _ => None,
-    })
 }

@@ -14,7 +14,8 @@
 //! **Rooms.** `config` reads the section; `endpoint`, `topology`, `discovery` say where servers are, `transport`,
 //! `tls`, `dns` how to reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
 //! error means for a request; `session` is the lease; `keys` and `memory` are the keys and what is known of them;
-//! `leader`, `watch` and `backend` are the operations.
+//! `leader`, `member`, `write`, `watch` and
+//! `backend` are the operations.
 
 mod backend;
 mod call;
@@ -26,6 +27,7 @@ mod endpoint;
 mod fault;
 mod keys;
 mod leader;
+mod member;
 mod memory;
 mod runtime;
 mod session;
@@ -33,6 +35,7 @@ mod tls;
 mod topology;
 mod transport;
 mod watch;
+mod write;
 
 pub use backend::Etcd3;
 

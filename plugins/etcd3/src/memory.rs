@@ -119,6 +119,17 @@ impl Memory {
         state.is_some_and(|(there, hangs_on)| there == value && *hangs_on == lease)
     }
 
+    /// The revision of a key that holds that value with that lease.
+    pub fn revision_if(&self, path: &[u8], value: &[u8], lease: i64) -> Option<i64> {
+        self.revision(path).filter(|_| self.is(path, value, lease))
+    }
+
+    /// The value of a key that hangs on that lease.
+    pub fn value_on(&self, path: &[u8], lease: i64) -> Option<Vec<u8>> {
+        let (value, hangs_on) = self.seen.get(path)?.state.as_ref()?;
+        (*hangs_on == lease).then(|| value.clone())
+    }
+
     /// The revision of a key that is there.
     pub fn revision(&self, path: &[u8]) -> Option<i64> {
         self.seen.get(path).filter(|seen| seen.state.is_some()).map(|seen| seen.revision)

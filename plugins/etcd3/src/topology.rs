@@ -6,6 +6,13 @@ use crate::endpoint::Endpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// If all answers came out of the past for so long, it is the present.
+const STALE_MAX: Duration = Duration::from_secs(30);
+
+/// How often SRV records are looked up again while no server answers, and while none is known.
+const SRV_PERIOD: Duration = Duration::from_secs(10);
+const SRV_PERIOD_FIRST: Duration = Duration::from_secs(1);
+
 /// The servers of the store.
 #[derive(Debug, Default)]
 pub(crate) struct Topology {
@@ -17,6 +24,9 @@ pub(crate) struct Topology {
     failed: HashMap<Endpoint, Duration>,
     asked_at: Option<Duration>,
     term: Option<(u64, u64)>,
+    /// Since when every answer came out of the past.
+    stale_since: Option<Duration>,
+    srv_asked_at: Option<Duration>,
 }
 
 impl Topology {
@@ -30,9 +40,20 @@ impl Topology {
         self.configured = configured;
     }
 
-    /// Whether anything is configured yet.
-    pub fn is_empty(&self) -> bool {
-        self.configured.is_empty()
+    /// Whether SRV records should be looked up now: no server is known by them, or none answers.
+    pub fn srv_is_due(&mut self) -> bool {
+        let period = if self.srv_asked_at.is_none() || self.candidates().is_empty() {
+            SRV_PERIOD_FIRST
+        } else if self.all_failed() {
+            SRV_PERIOD
+        } else {
+            return false;
+        };
+        let due = self.srv_asked_at.is_none_or(|at| clock::now() >= at + period);
+        if due {
+            self.srv_asked_at = Some(clock::now());
+        }
+        due
     }
 
     /// What members say of each other, in any order. An empty list is no news.
@@ -60,7 +81,7 @@ impl Topology {
     }
 
     /// Whether nobody is left who did not fail.
-    pub fn all_failed(&self) -> bool {
+    fn all_failed(&self) -> bool {
         self.configured.iter().chain(&self.discovered).all(|endpoint| self.failed.contains_key(endpoint))
     }
 
@@ -86,15 +107,18 @@ impl Topology {
     }
 
     /// Looks at the term in an answer: one that goes backwards comes from a member that lives in the past. Another
-    /// cluster begins anew.
+    /// cluster begins anew, and so does one of which nobody has known better for a while: it was restored.
     ///
     /// # Errors
     /// The term that was known.
     pub fn check_term(&mut self, cluster: u64, term: u64) -> Result<(), u64> {
-        match self.term {
-            Some((known, newest)) if known == cluster && term < newest => Err(newest),
+        let newest = self.term.filter(|(known, newest)| *known == cluster && term < *newest).map(|term| term.1);
+        let since = *self.stale_since.get_or_insert_with(clock::now);
+        match newest {
+            Some(newest) if clock::now() < since + STALE_MAX => Err(newest),
             _ => {
                 self.term = Some((cluster, term));
+                self.stale_since = None;
                 Ok(())
             }
         }
@@ -139,5 +163,9 @@ mod tests {
         assert_eq!(topology.check_term(1, 6), Ok(()));
         assert_eq!(topology.check_term(2, 1), Ok(()));
         assert_eq!(topology.check_term(2, 1), Ok(()));
+        assert_eq!(topology.check_term(2, 0), Err(1));
+        topology.stale_since = Some(clock::now().saturating_sub(STALE_MAX));
+        assert_eq!(topology.check_term(2, 0), Ok(()), "nobody knew better for long: it was restored");
+        assert_eq!(topology.check_term(2, 0), Ok(()));
     }
 }

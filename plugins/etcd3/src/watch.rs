@@ -47,6 +47,8 @@ pub(crate) struct Watching {
     changed: i64,
     /// A revision that the daemon should hear of by then, unless it read it before.
     late: Option<(i64, Duration)>,
+    /// A new token was got for the stream, which has yet to show that it works.
+    renewed: bool,
 }
 
 struct Standing {
@@ -173,6 +175,7 @@ impl Etcd3 {
             let status = tonic::Status::unknown(message.cancel_reason());
             return Heard::Ended(Fault::from(etcd_client::Error::GRpcStatus(status)));
         }
+        watching.renewed = false;
         let mut memory = self.memory();
         for event in message.events() {
             let Some(kv) = event.kv() else { continue };
@@ -198,9 +201,11 @@ impl Etcd3 {
             return Ok(());
         };
         if let Fault::Token(why) = fault {
-            let renewed = ended.connection.authenticate().await;
-            // If that does not help, the host waits before it watches again.
-            return Err(DcsError::new(ErrorKind::Auth, format!("the watch was refused: {why} ({renewed:?})")));
+            let renewed = !watching.renewed && ended.connection.authenticate().await.is_ok();
+            // If the first new token does not help, the host waits before it watches again.
+            watching.renewed = renewed;
+            let error = DcsError::new(ErrorKind::Auth, format!("the watch was refused: {why}"));
+            return if renewed { Ok(()) } else { Err(error) };
         }
         self.servers.failed(&ended.connection.endpoint);
         Ok(())

@@ -55,6 +55,7 @@ async fn a_lock_whose_lease_ended_is_lost_even_if_nobody_took_it() {
     a.touch_member(BUDGET, b"{}".to_vec()).await.expect("kept alive lately: the key is known to be there");
     load(&a).await;
     a.touch_member(BUDGET, b"{}".to_vec()).await.expect("the reading showed that it is gone");
+    assert!(a.renew_leader(BUDGET, lease, vec![]).await.expect("a verdict").is_none(), "a new lease is no lock");
     assert!(find(&load(&a).await, &member_key("a")).is_some());
 }
 

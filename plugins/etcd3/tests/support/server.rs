@@ -159,7 +159,7 @@ impl Server {
         eventually("a healthy etcd", async || {
             if tls {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                return log.contains("ready to serve client requests").then_some(());
+                return log.contains("serving client traffic").then_some(());
             }
             get(port, "/health").filter(|body| body.contains("\"true\"")).map(drop)
         })
