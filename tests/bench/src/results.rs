@@ -72,6 +72,16 @@ impl Results {
         Ok(())
     }
 
+    /// Keeps something to look up, which is not in the table.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note(&mut self, system: System, timing: Timing, scenario: &str, note: &Value) -> Result<()> {
+        self.write(&json!({
+            "system": system.name(), "timing": timing.name(), "scenario": scenario, "note": note,
+        }))
+    }
+
     /// A scenario that did not come to its end.
     ///
     /// # Errors

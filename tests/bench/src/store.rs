@@ -8,6 +8,7 @@ use regent_harness::os::process;
 use regent_harness::os::reaper;
 use regent_harness::os::user::Account;
 use regent_harness::{http, wait};
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -118,11 +119,11 @@ impl Etcd {
         process::send(self.pid(), Signal::SIGCONT)
     }
 
-    /// How many messages its clients have sent it: each request, and each message on a stream.
+    /// How many messages its clients have sent it, by method: each request, and each message on a stream.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn requests(&self) -> Result<f64> {
+    pub async fn requests(&self) -> Result<Requests> {
         Ok(count_messages(&self.get("/metrics").await?))
     }
 
@@ -131,9 +132,16 @@ impl Etcd {
     }
 }
 
-fn count_messages(metrics: &str) -> f64 {
-    let lines = metrics.lines().filter(|line| line.starts_with("grpc_server_msg_received_total{"));
-    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+/// Counts by method.
+pub type Requests = BTreeMap<String, f64>;
+
+fn count_messages(metrics: &str) -> Requests {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("grpc_server_msg_received_total{"));
+    let counts = lines.filter_map(|line| {
+        let method = line.split_once("grpc_method=\"")?.1.split_once('"')?.0;
+        Some((method.to_owned(), line.rsplit_once(' ')?.1.parse::<f64>().ok()?))
+    });
+    counts.filter(|(_, count)| *count > 0.0).collect()
 }
 
 #[cfg(test)]
@@ -146,6 +154,8 @@ mod tests {
              grpc_server_msg_received_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 12\n\
              grpc_server_msg_received_total{grpc_method=\"LeaseKeepAlive\",grpc_type=\"bidi_stream\"} 3\n\
              grpc_server_msg_sent_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 7\n";
-        assert!((count_messages(metrics) - 15.0).abs() < 1e-9);
+        let counts = count_messages(metrics);
+        let text: Vec<String> = counts.iter().map(|(method, count)| format!("{method} {count}")).collect();
+        assert_eq!(text, ["LeaseKeepAlive 3", "Txn 12"]);
     }
 }

@@ -54,7 +54,7 @@ impl Timing {
     fn dynamic(self) -> Value {
         let mut dynamic = json!({
             "ttl": self.ttl, "loop_wait": self.loop_wait, "retry_timeout": self.retry_timeout,
-            // Its transactions would be counted among the daemon's.
+            // It would come and go in the middle of a measurement.
             "postgresql": { "parameters": { "autovacuum": "off" } }
         });
         if self.is_short() {

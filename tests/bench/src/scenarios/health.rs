@@ -1,10 +1,10 @@
 //! Health checks: how many, how fast, at whose cost.
 
 use crate::bed::Bed;
-use crate::load::{self, Connection, Load};
+use crate::load::{self, Connection};
 use crate::metric::{self, Metric};
 use crate::results::Results;
-use crate::statistics::transactions;
+use crate::statistics::Statements;
 use crate::usage;
 use anyhow::{Context, Result};
 use regent_harness::Node;
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// How long each check is asked for: enough for processor time, which is counted in hundredths of a second.
 const PERIOD: Duration = Duration::from_secs(2);
-/// A session tells the server its count of transactions at most once a second, when the next one ends.
-const REPORTED: Duration = Duration::from_millis(1100);
+/// How long while the server logs each statement, which takes time of its own.
+const COUNTED: Duration = Duration::from_millis(500);
 
 /// One check, and what is kept of it.
 struct Check {
@@ -86,7 +86,6 @@ pub async fn run(bed: &Bed, rounds: usize, results: &mut Results) -> Result<()> 
 
 async fn measure(bed: &Bed, node: &Node, check: &Check, results: &mut Results) -> Result<()> {
     let port = node.layout.rest_port;
-    let transactions_before = transactions(node).await?;
     let before = usage::read(node)?;
     let load = load::run(port, check.path, check.connection, PERIOD).await?;
     let cpu = usage::read(node)?.cpu - before.cpu;
@@ -98,15 +97,10 @@ async fn measure(bed: &Bed, node: &Node, check: &Check, results: &mut Results) -
         add(most, load.within(99))?;
     }
     if let Some(sql) = check.sql {
-        let more = until_reported(port, check).await?;
-        add(sql, (transactions(node).await? - transactions_before) / (load.count() + more.count()))?;
+        let statements = Statements::log([node]).await?;
+        let load = load::run(port, check.path, check.connection, COUNTED).await?;
+        let given: f64 = statements.count().await?.iter().sum();
+        results.add(bed.system, bed.timing, sql, given / load.count())?;
     }
     Ok(())
-}
-
-/// Asks a little more, so that the sessions that answered before report what they have run.
-async fn until_reported(port: u16, check: &Check) -> Result<Load> {
-    // pace: the server's own interval
-    tokio::time::sleep(REPORTED).await;
-    load::run(port, check.path, check.connection, Duration::from_millis(50)).await
 }

@@ -3,15 +3,16 @@
 use crate::bed::Bed;
 use crate::metric::{self, Metric};
 use crate::results::Results;
-use crate::statistics::transactions;
-use crate::store::Store;
+use crate::statistics::Statements;
+use crate::store::{Requests, Store};
 use crate::usage;
 use anyhow::Result;
 use regent_harness::Node;
+use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// To come to rest: an idle session tells the server after ten seconds what it has run before.
-const REST: Duration = Duration::from_secs(12);
+/// To come to rest: the checkpoint after a start, the last state that is published.
+const REST: Duration = Duration::from_secs(5);
 /// Watched for that many loops, but not shorter than the least.
 const LOOPS: u64 = 6;
 const LEAST: Duration = Duration::from_secs(30);
@@ -47,8 +48,7 @@ const REPLICA: Role = Role {
 struct Counts {
     at: Instant,
     usages: Vec<usage::Usage>,
-    transactions: Vec<f64>,
-    requests: f64,
+    requests: Requests,
 }
 
 /// Watches all nodes for a while.
@@ -60,10 +60,12 @@ pub async fn run(bed: &Bed, results: &mut Results) -> Result<()> {
     let period = LEAST.max(Duration::from_secs(bed.timing.loop_wait * LOOPS));
     // pace: the cluster comes to rest
     tokio::time::sleep(REST).await;
+    let statements = Statements::log(&bed.cluster.nodes).await?;
     let before = count(bed).await?;
     // pace: the interval that is measured
     tokio::time::sleep(period).await;
     let after = count(bed).await?;
+    let statements = statements.count().await?;
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     let loops = seconds / bed.timing.loop_wait as f64;
     let mut add = |metric, value| results.add(bed.system, bed.timing, metric, value);
@@ -76,12 +78,17 @@ pub async fn run(bed: &Bed, results: &mut Results) -> Result<()> {
         add(role.threads, now.threads)?;
         add(role.cpu, (now.cpu - before_usage.cpu) * 60.0 / seconds)?;
         add(role.wakes, (now.wakes - before_usage.wakes) * 60.0 / seconds)?;
-        let run = |counts: &Counts| counts.transactions.get(index).copied().unwrap_or_default();
-        add(role.sql, (run(&after) - run(&before)) / loops)?;
+        add(role.sql, statements.get(index).copied().unwrap_or_default() / loops)?;
     }
     if bed.store.etcd().is_some() {
         let nodes = bed.cluster.nodes.len() as f64;
-        add(metric::IDLE_REQUESTS, (after.requests - before.requests) / loops / nodes)?;
+        let mut more = after.requests;
+        for (method, count) in &before.requests {
+            more.entry(method.clone()).and_modify(|now| *now -= count);
+        }
+        let sum: f64 = more.values().sum();
+        add(metric::IDLE_REQUESTS, sum / loops / nodes)?;
+        results.note(bed.system, bed.timing, "idle", &json!({ "etcd_requests": more, "loops": loops }))?;
     }
     Ok(())
 }
@@ -91,17 +98,12 @@ fn is(node: &Node, other: &Node) -> bool {
 }
 
 async fn count(bed: &Bed) -> Result<Counts> {
-    let mut counted = Vec::new();
-    for node in &bed.cluster.nodes {
-        counted.push(transactions(node).await?);
-    }
     Ok(Counts {
         at: Instant::now(),
         usages: bed.cluster.nodes.iter().map(usage::read).collect::<Result<_>>()?,
-        transactions: counted,
         requests: match &bed.store {
             Store::Etcd(etcd) => etcd.requests().await?,
-            Store::Local => 0.0,
+            Store::Local => Requests::new(),
         },
     })
 }
