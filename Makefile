@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint deny bench install
+.PHONY: help setup setup-etcd setup-peers demo test lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -34,14 +34,21 @@ help:
 setup:
 	@tests/setup.sh
 
-demo: setup
+setup-etcd:
+	@tests/setup.sh --etcd
+
+# With the programs of others that the tests run beside ours.
+setup-peers:
+	@tests/setup.sh --peers
+
+demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 	$(CARGO) build --release -p regent -p regent-dcs-$(DCS)
 	$(TARGET)/release/regent demo --nodes $(NODES) $(if $(filter-out local,$(DCS)),--dcs $(DCS))
 
 # The tests of whole clusters run the programs built here. Without nextest they run one by one,
 # because they share the machine's two or three cores and its clock.
 test: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
-test: setup
+test: setup-peers
 	$(CARGO) build --workspace
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    echo "$(CARGO) nextest run --workspace"; \
@@ -66,17 +73,8 @@ deny:
 	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check advisories; \
 	else echo 'the advisory database could not be fetched: advisories were not checked'; fi
 
-# Patroni is used from a cache of its own, never from the system. It is not needed for BENCH="--peer no".
-# The system's Python first: one in somebody's home is out of reach for the account that runs the clusters.
-PEER := .cache/patroni-4.1.5
-PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
-$(PEER)/bin/patroni:
-	$(PYTHON) -m venv $(PEER)
-	$(PEER)/bin/pip --quiet install 'patroni[etcd3,psycopg3]==4.1.5'
-	chmod -R o+rX .cache
-
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
-bench: setup $(if $(findstring --peer no,$(BENCH)),,$(PEER)/bin/patroni)
+bench: setup-peers
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 

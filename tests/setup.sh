@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo.
+# What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo,
+# the compiler of protocol buffers (the etcd backend is built with it), etcd, and for the tests with
+# the peer's nodes HAProxy and a Patroni of its own.
 #
 # Installs Debian packages when it may (root, apt-get), and otherwise says what is missing and how
 # to get it. It never creates or starts a PostgreSQL cluster of the system.
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
+#   tests/setup.sh --etcd       the same, with what the etcd backend needs
+#   tests/setup.sh --peers      the same, with HAProxy and Patroni, without which some tests are skipped
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
 set -euo pipefail
 
 readonly MAJOR_WANTED=15   # the major that the figures and the tests were made with
 readonly MAJOR_MIN=13
+readonly PEER=4.1.5         # the Patroni that our nodes share clusters with in the tests
 readonly PROGRAMS=(postgres initdb pg_controldata pg_basebackup pg_rewind)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -66,6 +71,25 @@ has_candidate() {
 apt_install() {
     say "installing: $*"
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+}
+
+# Packages of servers would start them. Ask them not to, and leave the machine as it was.
+apt_install_stopped() {
+    local policy=/usr/sbin/policy-rc.d ours=0 result=0
+    if [[ ! -e "$policy" ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && ours=1
+    fi
+    apt_install "$@" || result=$?
+    if [[ "$ours" -eq 1 ]]; then rm -f "$policy"; fi
+    return "$result"
+}
+
+install_packages() { # PACKAGE...
+    local package
+    for package in "$@"; do
+        has_candidate "$package" || DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+    done
+    apt_install_stopped "$@"
 }
 
 # The package would create a cluster and start it. Ask it not to, and leave its settings as they were.
@@ -137,6 +161,54 @@ check_postgresql() {
     fi
 }
 
+# The etcd client's build turns etcd's own definitions into code.
+check_protobuf() {
+    command -v protoc >/dev/null 2>&1 && [[ -f /usr/include/google/protobuf/empty.proto || -n "${PROTOC_INCLUDE:-}" ]] && return 0
+    if [[ "$1" == install ]] && may_install && install_packages protobuf-compiler libprotobuf-dev; then return 0; fi
+    command -v protoc >/dev/null 2>&1 && return 0
+    say "The compiler of protocol buffers is missing: protoc was not found. The etcd backend can not be built without it."
+    say "  Debian, Ubuntu:  sudo apt-get install protobuf-compiler libprotobuf-dev"
+    say "  Fedora, RHEL:    sudo dnf install protobuf-compiler protobuf-devel"
+    return 1
+}
+
+check_etcd() {
+    command -v etcd >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_packages etcd-server etcd-client; then return 0; fi
+    say "etcd is missing: the clusters of the tests are made on a real one."
+    say "  Debian, Ubuntu:  sudo apt-get install etcd-server"
+    say "  Fedora, RHEL:    sudo dnf install etcd"
+    return 1
+}
+
+# Without these two the tests that need them say that they were skipped: they are the peer's, not ours.
+check_haproxy() {
+    command -v haproxy >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_packages haproxy; then return 0; fi
+    say "SKIPPED: the tests with HAProxy: haproxy was not found (Debian: sudo apt-get install haproxy)"
+}
+
+check_peer() {
+    local place=".cache/patroni-$PEER" python=/usr/bin/python3
+    [[ -f "$place/complete" ]] && return 0
+    if [[ "$1" == install ]]; then
+        [[ -x "$python" ]] || python="$(command -v python3 || true)"
+        if [[ -n "$python" ]] && ! "$python" -c 'import ensurepip' 2>/dev/null && may_install; then
+            install_packages python3-venv || true
+        fi
+        say "installing Patroni $PEER into $place"
+        rm -rf "$place"
+        if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,psycopg3]==$PEER" >&2; then
+            touch "$place/complete"
+            return 0
+        fi
+        rm -rf "$place"
+    fi
+    say "SKIPPED: the tests with Patroni's own nodes and patronictl: Patroni $PEER is not in $place"
+    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,psycopg3]==$PEER'"
+}
+
 # PostgreSQL refuses to run as root, and so do we.
 check_user() {
     [[ "$(id -u)" -ne 0 ]] && return 0
@@ -146,17 +218,28 @@ check_user() {
 }
 
 main() {
-    local mode=install failed=0
+    local mode=install failed=0 etcd=0 peers=0
+    cd "$(dirname "${BASH_SOURCE[0]}")/.."
     case "${1:-}" in
         "") ;;
-        --check) mode=check ;;
+        --etcd) etcd=1 ;;
+        --peers) etcd=1 peers=1 ;;
+        --check) mode=check etcd=1 peers=1 ;;
         --print-bin) find_postgresql; return ;;
-        *) say "usage: tests/setup.sh [--check | --print-bin]"; return 2 ;;
+        *) say "usage: tests/setup.sh [--etcd | --peers | --check | --print-bin]"; return 2 ;;
     esac
     check_cargo || failed=1
     check_compiler "$mode" || failed=1
     check_postgresql "$mode" || failed=1
     check_user || failed=1
+    if [[ "$etcd" -eq 1 ]]; then
+        check_protobuf "$mode" || failed=1
+        check_etcd "$mode" || failed=1
+    fi
+    if [[ "$peers" -eq 1 ]]; then
+        check_haproxy "$mode"
+        check_peer "$mode"
+    fi
     return "$failed"
 }
 

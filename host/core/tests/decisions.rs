@@ -72,6 +72,7 @@ fn monitoring(is_primary: bool) -> Monitoring {
         replication: Vec::new(),
         slots: Vec::new(),
         synchronous_standby_names: String::new(),
+        synchronous_commit: "on".into(),
     }
 }
 
@@ -280,6 +281,117 @@ fn the_member_with_most_of_the_log_takes_the_lock_and_ties_are_broken() {
     assert_eq!(race(100, &[("b", 90)]), (960, Action::Store(StoreCall::Acquire)));
     assert!(matches!(race(100, &[("b", 110)]), (960, Action::Wait { .. })));
     assert_eq!(race(100, &[("b", 100), ("c", 100)]), (960, Action::Store(StoreCall::Acquire)));
+}
+
+/// A bench run gave the lock to a member at 0/413E1A8 while another had 0/413E258 and answered with an older reading.
+#[test]
+fn a_member_that_still_receives_is_asked_again() {
+    let mut free = view(None);
+    free.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    let race = |rounds| regent_core::decide::Race {
+        begun_at: NOW,
+        receiving_stopped_at: Some(NOW),
+        again_at: NOW + Duration::from_millis(700),
+        rounds,
+    };
+    let mut memory = Memory {
+        role: Role::Replica,
+        announced: Some(Role::Replica),
+        followed: Some(None),
+        race: Some(race(1)),
+        ..Memory::default()
+    };
+    let round = |at, unsettled, position| ProbeRound {
+        begun_at: at,
+        answers: [("b".to_owned(), Some(MemberStatus { unsettled, ..status(position) }))].into(),
+    };
+    free.probes = Some(round(NOW, true, 90));
+    let verdict = decide(&free, &mut memory);
+    assert!(matches!((verdict.rule, &verdict.action), (955, Action::Wait { .. })), "{verdict:?}");
+    let Action::Wait { until } = verdict.action else { unreachable!() };
+    assert!(until <= NOW + Duration::from_millis(50), "it is asked again at once: {until:?}");
+
+    // An event between: the old round is not looked at again, and nobody is asked too soon.
+    free.now = NOW + Duration::from_millis(5);
+    let verdict = decide(&free, &mut memory);
+    assert!(matches!(verdict.action, Action::Wait { .. }), "{verdict:?}");
+    free.now = until;
+    let verdict = decide(&free, &mut memory);
+    assert!(matches!(verdict.action, Action::Run(Errand::Probe { .. })), "{verdict:?}");
+    assert_eq!(memory.race.as_ref().map(|race| race.rounds), Some(1), "the first round is repeated");
+    let mut ahead = memory.clone();
+    free.probes = Some(round(until, false, 110));
+    assert!(matches!(decide(&free, &mut ahead).action, Action::Wait { .. }), "it turned out to be ahead");
+
+    // One that never lets go holds nobody up for longer than a second.
+    free.now = NOW + Duration::from_millis(1100);
+    free.server.monitoring = Observed::Seen { value: monitoring(false), at: free.now };
+    let again_at = free.now + Duration::from_millis(700);
+    memory.race = Some(regent_core::decide::Race { begun_at: free.now, again_at, ..race(1) });
+    free.probes = Some(round(free.now, true, 90));
+    assert_eq!(expect(&free, memory, 960), Action::Store(StoreCall::Acquire));
+}
+
+/// A verdict on one leader's history says nothing of the next leader's: a standby that was ahead of the new leader
+/// asked it for its old timeline every five seconds, for ever.
+#[test]
+fn a_standby_is_compared_with_each_new_leader() {
+    let mut standby = view(Some("b"));
+    standby.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    standby.server.control = Observed::Seen { value: control(ControlState::InArchiveRecovery), at: NOW };
+    let mut cluster = (*standby.store.snapshot.clone().expect("it is there").0).clone();
+    for member in &mut cluster.members {
+        member.timeline = Some(Timeline(9));
+    }
+    standby.store.snapshot = Some((Arc::new(cluster), NOW));
+    let mut memory = Memory {
+        role: Role::Replica,
+        announced: Some(Role::Replica),
+        divergence: Divergence::None,
+        compared: Some(regent_core::decide::Compared { leader: "b".into(), timeline: Some(Timeline(8)), at: NOW }),
+        ..Memory::default()
+    };
+    assert!(matches!(expect(&standby, memory.clone(), 1015), Action::Begin(Task::CompareHistories(_))));
+    memory.compared = Some(regent_core::decide::Compared { leader: "b".into(), timeline: Some(Timeline(9)), at: NOW });
+    assert_ne!(decide(&standby, &mut memory.clone()).rule, 1015, "that was just done");
+    memory.compared = Some(regent_core::decide::Compared {
+        leader: "b".into(),
+        timeline: Some(Timeline(9)),
+        at: NOW - Duration::from_secs(11),
+    });
+    assert_eq!(decide(&standby, &mut memory).rule, 1015, "it still does not stream");
+}
+
+/// A switchover hung for as long as anybody watched: the last reading of the control file came in with the time of
+/// the one before, and the leader, its server down, waited for another while it went on renewing its lock.
+#[test]
+fn an_older_reading_of_the_control_file_replaces_no_newer_one() {
+    let seen = |state, at| Observed::Seen { value: control(state), at };
+    let mut down = view(Some("a"));
+    stopped(&mut down, ControlState::InProduction);
+    down.server.take_control(seen(ControlState::ShutDown, NOW + Duration::from_millis(2)));
+    down.server.take_control(seen(ControlState::InProduction, NOW - Duration::from_millis(9)));
+    assert_eq!(down.server.control_after_end().map(|control| control.state), Some(ControlState::ShutDown));
+    down.server.take_control(Observed::Unseen("torn".into()));
+    assert!(down.server.control_after_end().is_some());
+    down.server.control = seen(ControlState::InProduction, NOW - Duration::from_millis(9));
+    assert!(down.server.control_after_end().is_none());
+    assert!(matches!(expect(&down, primary_memory(), 715), Action::Wait { .. }));
+    down.server.take_control(seen(ControlState::ShutDown, NOW));
+    assert_ne!(decide(&down, &mut primary_memory()).rule, 715);
+}
+
+/// HA-10: the pid file tells of a promotion a little later than the control file.
+#[test]
+fn a_promotion_is_not_begun_twice() {
+    let mut promoted = view(Some("a"));
+    promoted.server.status = Some(PostmasterStatus::Standby);
+    let memory = Memory { role: Role::Promoted, announced: Some(Role::Replica), ..Memory::default() };
+    let finished = FinishedTask { number: 1, task: Task::Promote, outcome: TaskOutcome::Done, at: NOW };
+    promoted.finished = Some(finished);
+    assert!(matches!(expect(&promoted, memory.clone(), 825), Action::Wait { .. }));
+    promoted.finished.as_mut().expect("just set").at = NOW - Duration::from_secs(2);
+    assert_eq!(expect(&promoted, memory, 825), Action::Begin(Task::Promote));
 }
 
 #[test]

@@ -66,18 +66,39 @@ pub struct Deeds {
     pending: Arc<Mutex<BTreeMap<String, (String, String)>>>,
     pub(super) callbacks: Arc<Callbacks>,
     events: Option<mpsc::Sender<ServerEvent>>,
+    names: Option<String>,
 }
 
 impl Deeds {
     /// Deeds on this server.
     pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
         let callbacks = Arc::new(Callbacks::new());
-        Deeds { server, effective, pending: Arc::default(), callbacks, events: None }
+        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None }
     }
 
     /// Tells of servers that are started through this sender.
     pub fn report_to(&mut self, events: mpsc::Sender<ServerEvent>) {
         self.events = Some(events);
+    }
+
+    /// The same deeds on a server whose commits wait for these standbys while it is primary; `None`: for whom the
+    /// user's parameters say.
+    pub fn with_standby_names(&self, names: Option<String>) -> Deeds {
+        Deeds { names, ..self.clone() }
+    }
+
+    /// `synchronous_standby_names` as primary.
+    pub(super) fn names(&self) -> Option<&str> {
+        self.names.as_deref()
+    }
+
+    pub(super) fn wanted_primary(&self) -> Wanted {
+        Wanted { synchronous_standby_names: self.names.clone(), ..Wanted::primary() }
+    }
+
+    /// A standby waits for nobody, whatever it has to do once it is primary.
+    pub(super) fn wanted_replica(&self, target: FollowTarget) -> Wanted {
+        Wanted { synchronous_standby_names: self.names.as_ref().map(|_| String::new()), ..Wanted::replica(target) }
     }
 
     /// The local server as it is configured.
@@ -158,13 +179,13 @@ impl Deeds {
             }
             None => {
                 methods::bootstrap_initdb(&self.server, bootstrap).await?;
-                Wanted::primary()
+                self.wanted_primary()
             }
         };
         self.launch_and_wait(&wanted, Role::Primary).await?;
         methods::post_bootstrap(&self.server, bootstrap).await?;
         if bootstrap.method.is_some() {
-            self.server.configure(&Wanted::primary()).await?;
+            self.server.configure(&self.wanted_primary()).await?;
             self.server.reload(&mut self.connection()).await?;
         }
         Ok(())
@@ -178,7 +199,7 @@ impl Deeds {
         let method = methods::create_replica(&self.server, source.as_ref(), order, &progress).await?;
         tracing::info!("the replica was made by {method}");
         let target = source.map_or(FollowTarget::None, |source| FollowTarget::Source(self.with_slot(source)));
-        Ok(self.launch_and_wait(&Wanted::replica(target), Role::Replica).await?)
+        Ok(self.launch_and_wait(&self.wanted_replica(target), Role::Replica).await?)
     }
 
     /// Crash recovery in single-user mode; where a restored backup waits for its own recovery, that comes first
@@ -201,9 +222,9 @@ impl Deeds {
 
     async fn start(&self, mode: &StartMode) -> Result<(), PgError> {
         let (wanted, role) = match mode {
-            StartMode::Primary => (Wanted::primary(), Role::Primary),
-            StartMode::Follow(source) => (Wanted::replica(FollowTarget::Source(source.clone())), Role::Replica),
-            StartMode::Standby => (Wanted::replica(FollowTarget::None), Role::Replica),
+            StartMode::Primary => (self.wanted_primary(), Role::Primary),
+            StartMode::Follow(source) => (self.wanted_replica(FollowTarget::Source(source.clone())), Role::Replica),
+            StartMode::Standby => (self.wanted_replica(FollowTarget::None), Role::Replica),
         };
         self.launch_and_wait(&wanted, role).await
     }
@@ -263,6 +284,13 @@ impl Deeds {
             );
             program.succeed(WORK_LIMIT).await?;
         }
+        if let Some(names) = &self.names {
+            // Before the first write, commits wait for whom the sync key names (SYNC-06).
+            let wanted = Wanted::replica(FollowTarget::None);
+            let wanted = Wanted { synchronous_standby_names: Some(names.clone()), ..wanted };
+            self.server.configure(&wanted).await?;
+            self.server.reload(&mut self.connection()).await?;
+        }
         self.server.promote(postmaster, PROMOTION_LIMIT).await
     }
 
@@ -273,7 +301,7 @@ impl Deeds {
 
     async fn follow(&self, source: Option<Source>, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let target = source.clone().map_or(FollowTarget::None, FollowTarget::Source);
-        let wanted = Wanted::replica(target);
+        let wanted = self.wanted_replica(target);
         match self.server.follow(&mut self.connection(), &wanted).await? {
             Followed::Unchanged | Followed::Reloaded => Ok(()),
             Followed::RestartNeeded(settings) => {

@@ -3,7 +3,7 @@
 use super::Finding;
 use super::deeds::Deeds;
 use crate::ports;
-use crate::postgres::{FollowTarget, PgError, Wanted, control_data, find_running};
+use crate::postgres::{FollowTarget, PgError, control_data, find_running};
 use regent_core::model::{Callback, ControlData, Errand, HistoryRow, Lsn, Observed, Role, Source, Timeline};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result
         Errand::SyncSlots { wanted, unwanted, advance } => sync_slots(deeds, &wanted, &unwanted, &advance).await?,
         Errand::CheckpointAfterPromote => deeds.server().checkpoint(CHECKPOINT_LIMIT).await?,
         Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,
+        Errand::SetStandbyNames { .. } => return set_standby_names(deeds).await,
         Errand::Callback(event, role) => callback(deeds, event, role),
         Errand::ReadControl => return control(deeds).await.map(Finding::Control),
         Errand::WakeReceiver => deeds.server().wake_receiver(&mut deeds.connection()).await?,
@@ -59,8 +60,8 @@ async fn apply_configuration(deeds: &Deeds, role: Role, follow: Option<Source>) 
     let server = deeds.server();
     let mut connection = deeds.connection();
     let wanted = match role {
-        Role::Primary | Role::Promoted => Wanted::primary(),
-        _ => Wanted::replica(follow.map_or(FollowTarget::None, FollowTarget::Source)),
+        Role::Primary | Role::Promoted => deeds.wanted_primary(),
+        _ => deeds.wanted_replica(follow.map_or(FollowTarget::None, FollowTarget::Source)),
     };
     let written = server.configure(&wanted).await?;
     server.reload(&mut connection).await?;
@@ -68,6 +69,16 @@ async fn apply_configuration(deeds: &Deeds, role: Role, follow: Option<Source>) 
     pending.extend(written.held_back);
     deeds.set_pending(pending);
     Ok(())
+}
+
+/// Lets the running primary wait for the standbys that the deeds were given.
+async fn set_standby_names(deeds: &Deeds) -> Result<Finding, PgError> {
+    let server = deeds.server();
+    let changed = server.configure(&deeds.wanted_primary()).await?.changed();
+    if changed || deeds.names().is_some() {
+        server.reload(&mut deeds.connection()).await?;
+    }
+    Ok(if changed { Finding::Reloaded } else { Finding::Nothing })
 }
 
 async fn control(deeds: &Deeds) -> Result<Observed<ControlData>, PgError> {

@@ -36,6 +36,8 @@ pub enum Finding {
     Nothing,
     /// Answers of members.
     Probes(ProbeRound),
+    /// The server's configuration changed, and it was told.
+    Reloaded,
     /// Rows of the local history.
     History(Vec<HistoryRow>),
     /// The control file.

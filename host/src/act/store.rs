@@ -49,6 +49,8 @@ pub async fn call(store: &Store, call: &StoreCall, input: Input, budget: Duratio
         StoreCall::ClearFailover { version } => {
             without_value(store.clear_failover(Some(version.clone()), budget).await)
         }
+        StoreCall::WriteSync { sync, over } => without_value(store.write_sync(sync, over.clone(), budget).await),
+        StoreCall::DeleteSync { version } => without_value(store.delete_sync(version.clone(), budget).await),
         StoreCall::WriteHistory { rows } => without_value(store.write_history(rows, budget).await),
     }
 }

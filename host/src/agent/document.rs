@@ -63,7 +63,10 @@ pub fn member(
         proxy_url: configuration.proxy_url(),
         checkpoint_after_promote: (memory.role == Role::Primary && unfinished_checkpoint(view, memory))
             .then_some(false),
-        tags: view.settings.tags.clone(),
+        tags: match memory.durability.leaving_since {
+            Some(_) => view.settings.tags.released_from_sync(),
+            None => view.settings.tags.clone(),
+        },
         pending_restart: pending_restart.clone(),
         xlog_location: position,
         replay_lsn: replica.and_then(|monitoring| monitoring.replayed_lsn),

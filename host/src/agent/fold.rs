@@ -5,10 +5,7 @@ use super::{Agent, document};
 use crate::act::{ErrandOutcome, Finding, StoreAnswer};
 use crate::observe::server::ServerEvent;
 use crate::ports;
-use regent_core::model::{
-    ControlData, Errand, ErrandKind, FinishedTask, LeaseView, Moment, Observed, ServerView, StoreCall, Task,
-    TaskOutcome,
-};
+use regent_core::model::{Errand, ErrandKind, FinishedTask, LeaseView, Moment, Observed, StoreCall, Task, TaskOutcome};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,7 +160,7 @@ impl Agent {
             ServerEvent::Monitored(postmaster, answer) if server.postmaster == Some(postmaster) => {
                 server.monitoring = answer;
             }
-            ServerEvent::Control(control) => take_control(server, control),
+            ServerEvent::Control(control) => server.take_control(control),
             ServerEvent::Directory { directory, recovery_signal } => {
                 server.data_directory = directory;
                 server.recovery_signal = recovery_signal;
@@ -232,11 +229,17 @@ impl Agent {
     fn take_finding(&mut self, errand: Errand, begun_at: Moment, finding: Finding) {
         match (errand, finding) {
             (_, Finding::Probes(round)) => self.view.probes = Some(round),
-            (_, Finding::Control(control)) => take_control(&mut self.view.server, control),
+            (_, Finding::Control(control)) => self.view.server.take_control(control),
             (_, Finding::History(rows)) => self.view.store.local_history = Some(rows),
             (Errand::SyncSlots { wanted, .. }, _) => {
                 self.view.slots_synced = Some((wanted, begun_at));
                 self.parts.watch.monitor_now();
+            }
+            (Errand::SetStandbyNames { .. }, finding) => {
+                self.parts.watch.monitor_now();
+                if matches!(finding, Finding::Reloaded) {
+                    self.memory.callbacks.push_back((regent_core::model::Callback::OnReload, self.memory.role));
+                }
             }
             (Errand::ApplyConfiguration { .. }, _) => {
                 self.view.requests.apply_configuration = false;
@@ -257,54 +260,5 @@ impl Agent {
     pub(super) fn member_document(&self) -> crate::dcs::MemberDocument {
         let scheduled = self.scheduled_restart.as_ref().map(|restart| restart.body.clone().into());
         document::member(&self.view, &self.memory, &self.parts.configuration, &self.pending_restart, scheduled)
-    }
-}
-
-/// Readings overtake each other, each being a program that runs: one that was begun earlier never replaces a later one.
-fn take_control(server: &mut ServerView, read: Observed<ControlData>) {
-    let older =
-        matches!((&server.control, &read), (Observed::Seen { at: known, .. }, Observed::Seen { at, .. }) if at < known);
-    if !older {
-        server.control = read;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use regent_core::model::{ControlState, DataDirectory, Lsn, Timeline};
-
-    fn reading(at: u64, state: ControlState) -> Observed<ControlData> {
-        let value = ControlData {
-            system_id: "7710345176211496303".to_owned(),
-            state,
-            checkpoint: Lsn(90),
-            checkpoint_timeline: Timeline(1),
-            minimum_recovery_end: Lsn(0),
-            minimum_recovery_timeline: Timeline(0),
-            can_rewind: true,
-        };
-        Observed::Seen { value, at: Moment(at) }
-    }
-
-    #[test]
-    fn a_slow_reading_does_not_replace_a_later_one() {
-        let mut server = ServerView {
-            data_directory: DataDirectory::Initialized,
-            postmaster: None,
-            status: None,
-            monitoring: Observed::Unseen(String::new()),
-            control: Observed::Unseen(String::new()),
-            ended_at: Some(Moment(20)),
-            recovery_signal: false,
-            version: 150_000,
-        };
-        take_control(&mut server, reading(21, ControlState::ShutDown));
-        take_control(&mut server, reading(19, ControlState::InProduction));
-        assert_eq!(server.control_after_end().map(|control| control.state), Some(ControlState::ShutDown));
-        take_control(&mut server, reading(22, ControlState::InCrashRecovery));
-        assert_eq!(server.control_after_end().map(|control| control.state), Some(ControlState::InCrashRecovery));
-        take_control(&mut server, Observed::Unseen("the disk is gone".to_owned()));
-        assert!(server.control_after_end().is_none());
     }
 }

@@ -25,6 +25,8 @@ pub struct Published {
     pub monitoring: Option<Arc<Monitoring>>,
     /// When that was read.
     pub monitoring_at: Moment,
+    /// In a leader race: the position stands still, and was read since it does.
+    pub position_final: bool,
     /// The timeline, where known.
     pub timeline: Option<u32>,
     /// The system identifier, where known.

@@ -84,7 +84,7 @@ impl Agent {
             _ => None,
         };
         let escalated = stop.as_ref().map(StopControl::mode);
-        let work = self.parts.deeds.perform(task.clone(), stop.clone(), self.view.server.postmaster);
+        let work = self.deeds().perform(task.clone(), stop.clone(), self.view.server.postmaster);
         let sender = self.sender.clone();
         let handle = tokio::spawn(async move {
             let outcome = work.await;
@@ -93,6 +93,11 @@ impl Agent {
         self.task = Some(RunningTask { number, abort: handle.abort_handle(), stop });
         self.view.running =
             Some(regent_core::model::RunningTask { task, since: ports::now(), escalated, cancelled: false });
+    }
+
+    /// Deeds on the server as the rules want it: with the standbys that its commits wait for as primary.
+    fn deeds(&self) -> act::Deeds {
+        self.parts.deeds.with_standby_names(self.memory.durability.names.clone())
     }
 
     fn forget_fulfilled_request(&mut self, task: &Task) {
@@ -155,7 +160,7 @@ impl Agent {
     fn errand(&self, errand: Errand) -> act::ErrandWork {
         match errand {
             Errand::Probe { members, former_leader } => self.probe_work(members, former_leader),
-            other => self.parts.deeds.errand(other, self.memory.role),
+            other => self.deeds().errand(other, self.memory.role),
         }
     }
 
@@ -206,6 +211,8 @@ pub(super) fn describe(action: &Action) -> String {
             StoreCall::CancelInitialize => "give the bootstrap's claim back".to_owned(),
             StoreCall::RestoreConfig => "write the configuration key".to_owned(),
             StoreCall::ClearFailover { .. } => "clear the failover key".to_owned(),
+            StoreCall::WriteSync { sync, .. } => format!("let the sync key name [{}]", sync.standbys.join(", ")),
+            StoreCall::DeleteSync { .. } => "remove the sync key".to_owned(),
             StoreCall::WriteHistory { .. } => "write the history key".to_owned(),
         },
         Action::Begin(task) => format!("begin {task}"),
@@ -226,6 +233,8 @@ fn describe_errand(errand: &Errand) -> String {
         }
         Errand::CheckpointAfterPromote => "write a checkpoint".to_owned(),
         Errand::ApplyConfiguration { .. } => "write and reload the server's configuration".to_owned(),
+        Errand::SetStandbyNames { names: Some(names) } => format!("let commits wait for {names:?}"),
+        Errand::SetStandbyNames { names: None } => "let commits wait for whom the user's parameters say".to_owned(),
         Errand::Callback(event, role) => format!("tell the script {} {role}", event.as_str()),
         Errand::ReadHistory => "read the history of timelines".to_owned(),
         Errand::ReadControl => "read the control file".to_owned(),

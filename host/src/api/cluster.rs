@@ -81,7 +81,7 @@ fn member(member: &MemberView, raw: &Value, view: &ClusterView, optime: Lsn, set
 }
 
 fn role(member: &MemberView, view: &ClusterView, settings: &Settings, leads: bool) -> &'static str {
-    let synchronous = || view.sync.standbys.iter().any(|name| name.eq_ignore_ascii_case(&member.name));
+    let synchronous = || view.sync.lists(&member.name);
     match settings.synchronous_mode {
         _ if leads && member.role == Some(Role::StandbyLeader) => "standby_leader",
         _ if leads => "leader",

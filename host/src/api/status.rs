@@ -72,7 +72,7 @@ fn positions(monitoring: &Monitoring) -> Value {
 /// `sync_standby` or `quorum_standby`, where this member is one.
 pub(super) fn synchronous(published: &Published) -> Option<&'static str> {
     let sync = &published.cluster.as_ref()?.view.sync;
-    let named = sync.standbys.iter().any(|name| name.eq_ignore_ascii_case(&published.settings.name));
+    let named = sync.lists(&published.settings.name);
     match published.settings.synchronous_mode {
         SynchronousMode::On if named => Some("sync_standby"),
         SynchronousMode::Quorum if named => Some("quorum_standby"),
@@ -87,8 +87,13 @@ fn of_member(map: &mut Map<String, Value>, published: &Published) {
         }
     };
     flag("pause", published.settings.paused);
-    flag("cluster_unlocked", published.cluster.as_ref().is_none_or(|cluster| cluster.view.leader.is_none()));
+    let unlocked = published.cluster.as_ref().is_none_or(|cluster| cluster.view.leader.is_none());
+    flag("cluster_unlocked", unlocked);
     flag("failsafe_mode_is_active", published.failsafe_active);
+    if unlocked {
+        // For other members' races: whether the position above is this member's last word.
+        map.insert("position_final".into(), json!(published.position_final));
+    }
     map.insert("dcs_last_seen".into(), json!(published.dcs_last_seen));
     if !published.tags.raw.is_empty() {
         map.insert("tags".into(), tags_value(&published.tags));

@@ -5,12 +5,15 @@ use super::page::{self, Answer};
 use super::router::{Asked, Optional};
 use super::{Shared, schedule};
 use crate::agent::handle::{Probe, Published, Request, Written};
-use regent_core::model::{ClusterView, SynchronousMode};
+use regent_core::model::{ClusterView, Role, SynchronousMode};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+
+/// How long after the new leader has the lock its own word that it takes writes is waited for.
+const PROMOTION_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was asked.
 struct Wish {
@@ -93,10 +96,13 @@ async fn check(shared: &Shared, published: &Published, wish: &Wish) -> Result<()
         return refuse("leader name does not match");
     }
     let synchronous = published.settings.synchronous_mode != SynchronousMode::Off && view.sync.leader.is_some();
-    let members = candidates(view, wish);
+    let mut members = candidates(view, wish);
+    if synchronous && wish.candidate.is_none() {
+        members.retain(|name| view.sync.lists(name));
+    }
     if let Some(candidate) = &wish.candidate {
         let plain = published.settings.synchronous_mode == SynchronousMode::On;
-        if wish.action == "switchover" && synchronous && plain && !view.sync.standbys.contains(candidate) {
+        if wish.action == "switchover" && synchronous && plain && !view.sync.lists(candidate) {
             return refuse("candidate name does not match with sync_standby");
         }
         if view.member(candidate).is_none() {
@@ -156,8 +162,14 @@ async fn watch(shared: &Shared, before: &Published, wish: &Wish) -> Answer {
             let state = Arc::clone(&published.borrow_and_update());
             if let Some(cluster) = &state.cluster {
                 let leader = cluster.view.leader_name();
-                if leader.is_some() && leader != old.as_deref() {
-                    return Some(leader.unwrap_or_default().to_owned());
+                if let Some(new) = leader.filter(|leader| Some(*leader) != old.as_deref()) {
+                    let new = new.to_owned();
+                    // It has the lock; whoever asked wants to write.
+                    let writable = until_writable(&mut published, &new);
+                    if tokio::time::timeout(PROMOTION_PATIENCE, writable).await.is_err() {
+                        tracing::debug!("{new} has the lock and does not say yet that it takes writes");
+                    }
+                    return Some(new);
                 }
                 let open = cluster.view.failover.as_ref().is_some_and(|request| !request.is_empty());
                 if seen && !open && leader.is_some() {
@@ -184,6 +196,19 @@ async fn watch(shared: &Shared, before: &Published, wish: &Wish) -> Answer {
             let why =
                 format!("{} status unknown after {seconds} seconds; operation may still be in progress", wish.title());
             page::text(503, &why)
+        }
+    }
+}
+
+/// Waits for the new leader's own word, or for the lock to go on to somebody else.
+async fn until_writable(published: &mut watch::Receiver<Arc<Published>>, leader: &str) {
+    loop {
+        let state = Arc::clone(&published.borrow_and_update());
+        let view = state.cluster.as_ref().map(|cluster| &cluster.view);
+        let leads = view.and_then(ClusterView::leader_name) == Some(leader);
+        let role = view.and_then(|view| view.member(leader)).and_then(|member| member.role);
+        if !leads || matches!(role, Some(Role::Primary | Role::StandbyLeader)) || published.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -9,7 +9,7 @@ use super::log::{self, LogSettings};
 use super::reading::{Layers, integer_at, some_text_at};
 use super::restapi::{self, CtlSettings, RestApiSettings};
 use super::{bootstrap, check, server, settings};
-use regent_core::model::{BootstrapSettings, FenceMode, ServerSettings, Settings, SynchronousMode};
+use regent_core::model::{BootstrapSettings, FenceMode, ServerSettings, Settings};
 use serde_json::Value;
 
 /// The configuration in force.
@@ -78,7 +78,6 @@ impl Effective {
 /// What this version reads and does not act on: an operator who relies on it must hear so.
 fn not_yet(settings: &Settings) -> Vec<String> {
     let wishes = [
-        ("synchronous_mode", settings.synchronous_mode != SynchronousMode::Off),
         ("standby_cluster", settings.standby_cluster.is_some()),
         ("failsafe_mode", settings.failsafe_mode),
         ("watchdog.mode: required", settings.watchdog == FenceMode::Required),

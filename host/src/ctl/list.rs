@@ -87,12 +87,13 @@ fn address(member: &MemberView) -> Option<(String, String)> {
 }
 
 fn role(member: &MemberView, snapshot: &Snapshot, leads: bool) -> String {
-    let sync = &snapshot.view.sync;
-    let named = sync.standbys.iter().any(|name| name.eq_ignore_ascii_case(&member.name));
+    let named = snapshot.view.sync.lists(&member.name);
+    let mode = snapshot.config.as_ref().and_then(|config| config.get("synchronous_mode"));
+    let quorum = mode.and_then(Value::as_str).is_some_and(|mode| mode.eq_ignore_ascii_case("quorum"));
     match (leads, member.role) {
         (true, Some(Role::StandbyLeader)) => "Standby Leader",
         (true, _) => "Leader",
-        (false, _) if named && sync.quorum > 0 => "Quorum Standby",
+        (false, _) if named && quorum => "Quorum Standby",
         (false, _) if named => "Sync Standby",
         _ => "Replica",
     }

@@ -27,7 +27,7 @@ pub(super) async fn switch(context: &Context, wish: Wish) -> Result<()> {
     let candidate = candidate(context, &snapshot, &wish, leader.as_deref())?;
     let paused = snapshot.config.as_ref().and_then(|config| config.get("pause")).and_then(Value::as_bool);
     let scheduled = schedule(&wish, paused == Some(true))?;
-    consent(context, &snapshot, &wish, scheduled.as_deref())?;
+    consent(context, &snapshot, &wish, candidate.as_deref(), scheduled.as_deref())?;
     let body = body(leader.as_deref(), candidate.as_deref(), scheduled.as_deref());
     let target = snapshot.view.leader_member().or_else(|| snapshot.view.member(candidate.as_deref()?));
     let url = target.and_then(|member| member.api_url.clone());
@@ -114,9 +114,22 @@ fn schedule(wish: &Wish, paused: bool) -> Result<Option<String>> {
     Ok(scheduled)
 }
 
-fn consent(context: &Context, snapshot: &Snapshot, wish: &Wish, scheduled: Option<&str>) -> Result<()> {
+fn consent(
+    context: &Context,
+    snapshot: &Snapshot,
+    wish: &Wish,
+    candidate: Option<&str>,
+    scheduled: Option<&str>,
+) -> Result<()> {
     if wish.force {
         return Ok(());
+    }
+    let sync = &snapshot.view.sync;
+    let asynchronous = candidate.filter(|name| wish.action == "failover" && sync.leader.is_some() && !sync.knows(name));
+    if let Some(name) = asynchronous
+        && !confirm(&format!("Are you sure you want to failover to the asynchronous node {name}?"))?
+    {
+        return Err(CtlError::new("Aborting failover"));
     }
     let demoting =
         snapshot.view.leader_name().map(|leader| format!(", demoting current leader {leader}")).unwrap_or_default();

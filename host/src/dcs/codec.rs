@@ -2,8 +2,8 @@
 
 use super::document::tags_from;
 use regent_core::model::{
-    ClusterView, FailoverRequest, HistoryRow, HistoryView, LeaderView, Lsn, MemberView, StatusView, SyncView, Timeline,
-    Version, WallTime,
+    ClusterView, FailoverRequest, HistoryRow, HistoryView, LeaderView, Lsn, MemberView, StatusView, SyncState,
+    SyncView, Timeline, Version, WallTime,
 };
 use regent_plugin_api::host::{Entry, KeyKind};
 use serde_json::{Map, Value, json};
@@ -245,6 +245,12 @@ pub(super) fn encode_status(status: &StatusView) -> Vec<u8> {
         map.insert("retain_slots".into(), json!(status.retain_slots));
     }
     Value::Object(map).to_string().into_bytes()
+}
+
+/// The `sync` document: its three fields in this order, `null` where nobody is named.
+pub(super) fn encode_sync(sync: &SyncState) -> Vec<u8> {
+    let standbys = (!sync.standbys.is_empty()).then(|| sync.standbys.join(","));
+    json!({"leader": sync.leader, "quorum": sync.quorum, "sync_standby": standbys}).to_string().into_bytes()
 }
 
 /// The `failover` document; `{}` without any field.

@@ -1,8 +1,8 @@
 //! Typed calls to the store. Each answers with one of a closed set: done, a definite no, surely not, perhaps.
 
-use super::codec::{Snapshot, decode_cluster, encode_failover, encode_history, encode_status};
+use super::codec::{Snapshot, decode_cluster, encode_failover, encode_history, encode_status, encode_sync};
 use super::document::MemberDocument;
-use regent_core::model::{HistoryRow, Lsn, StatusView, Version};
+use regent_core::model::{HistoryRow, Lsn, StatusView, SyncState, Version};
 use regent_plugin_api::host::{Backend, DcsError, ErrorKind, Expect, Key, KeyKind, Write};
 use serde_json::Value;
 use std::time::Duration;
@@ -142,6 +142,21 @@ impl Store {
     /// Clears the request; that version only, where one is given.
     pub async fn clear_failover(&self, over: Option<Version>, budget: Duration) -> Answer<()> {
         self.put(KeyKind::Failover, encode_failover(None, None, None), expect(over), budget).await
+    }
+
+    /// Says which standbys may take over without loss: over that version only, or where the key is absent.
+    pub async fn write_sync(&self, sync: &SyncState, over: Option<Version>, budget: Duration) -> Answer<()> {
+        let expect = over.map_or(Expect::Absent, |version| Expect::Is(version.0));
+        self.put(KeyKind::Sync, encode_sync(sync), expect, budget).await
+    }
+
+    /// Removes the sync key; that version only.
+    pub async fn delete_sync(&self, over: Version, budget: Duration) -> Answer<()> {
+        match self.backend.delete(budget, Key::of(KeyKind::Sync), Expect::Is(over.0)).await {
+            Ok(true) => Answer::Done(()),
+            Ok(false) => Answer::Refused("somebody else changed the key".to_owned()),
+            Err(error) => failed(error),
+        }
     }
 
     /// Writes the history of timelines.

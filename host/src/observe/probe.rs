@@ -92,13 +92,19 @@ pub fn parse(document: &Value) -> Option<MemberStatus> {
     let location = number("location");
     let in_recovery = location == 0 && role != Some(Role::Primary);
     let received = number("received_location").max(number("replayed_location"));
+    // Who still streams, or does not know yet that the lock is free, has not said its last word. The peer says nothing
+    // of finality: without a stream it is believed.
+    let told = |name: &str| document.get(name).and_then(Value::as_bool);
+    let streams = document.get("replication_state").and_then(Value::as_str) == Some("streaming");
+    let settled = told("position_final").unwrap_or(told("cluster_unlocked") == Some(true) && !streams);
     let timeline = document.get("timeline").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
     Some(MemberStatus {
         in_recovery,
         position: Lsn(location.max(received)),
         timeline: timeline.map(Timeline),
         tags: document.get("tags").and_then(Value::as_object).map(tags).unwrap_or_default(),
-        watchdog_failed: document.get("watchdog_failed").and_then(Value::as_bool).unwrap_or(false),
+        watchdog_failed: told("watchdog_failed").unwrap_or(false),
+        unsettled: in_recovery && !settled,
     })
 }
 
@@ -118,6 +124,23 @@ fn tags(object: &serde_json::Map<String, Value>) -> Tags {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_position_is_final_once_the_lost_leader_was_let_go() {
+        let check = |more: Value, unsettled: bool| {
+            let mut document = json!({"role": "replica", "xlog": {"received_location": 7}});
+            let (Value::Object(map), Value::Object(more)) = (&mut document, more) else { unreachable!() };
+            map.extend(more);
+            assert_eq!(parse(&document).map(|status| status.unsettled), Some(unsettled), "{document}");
+        };
+        check(json!({"replication_state": "streaming"}), true);
+        check(json!({"replication_state": "streaming", "cluster_unlocked": true}), true);
+        check(json!({"cluster_unlocked": true}), false);
+        check(json!({"cluster_unlocked": true, "position_final": false}), true);
+        check(json!({"cluster_unlocked": true, "position_final": true}), false);
+        check(json!({}), true);
+        check(json!({"role": "primary", "xlog": {"location": 7}}), false);
+    }
 
     fn check(document: Value, expected: Option<(bool, u64)>) {
         let found = parse(&document).map(|status| (status.in_recovery, status.position.0));

@@ -16,6 +16,7 @@ const MONITORING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Something was seen at the local server.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few are on their way at a time")]
 pub enum ServerEvent {
     /// It was started by us.
     Found(Postmaster),
@@ -257,6 +258,12 @@ impl Follower {
             }
             ours
         });
+        // A server has ended when none of its processes can answer a client any more.
+        match postgres::end_orphans(&self.server.settings.data_dir).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!("the postmaster left {count} processes behind, which were ended"),
+            Err(error) => tracing::error!("what the postmaster left behind could not be ended: {error}"),
+        }
         send(&self.sender, ServerEvent::Ended(self.postmaster, ports::now())).await;
         self.directory().await;
         let control = read_control(&self.server).await;

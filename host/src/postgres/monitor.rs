@@ -36,6 +36,7 @@ fn statement(version: u32) -> String {
          CASE WHEN r.in_recovery THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END AS replay_paused, \
          w.status AS receiver_status, w.received_tli, w.latest_end_lsn, w.sender_host, w.sender_port, \
          pg_catalog.current_setting('synchronous_standby_names') AS synchronous_standby_names, \
+         pg_catalog.current_setting('synchronous_commit') AS synchronous_commit, \
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(usename, application_name, client_addr, state, \
          sync_state, sync_priority, sent_lsn, write_lsn, flush_lsn, replay_lsn)) \
          FROM pg_catalog.pg_stat_replication) AS replication, \
@@ -84,6 +85,7 @@ impl Answer<'_> {
                 .ok_or_else(odd)?,
             slots: self.items("slots")?.iter().map(slot_row).collect::<Option<_>>().ok_or_else(odd)?,
             synchronous_standby_names: self.text("synchronous_standby_names").unwrap_or_default().to_owned(),
+            synchronous_commit: self.text("synchronous_commit").unwrap_or_default().to_owned(),
         })
     }
 

@@ -122,14 +122,20 @@ pub(super) fn identify(pid: i32) -> Option<Postmaster> {
 
 /// The processes whose parent is `pid`.
 pub(super) fn children(pid: i32) -> Vec<i32> {
+    all().into_iter().filter(|candidate| parent(*candidate) == Some(pid)).collect()
+}
+
+/// Every process.
+pub(super) fn all() -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|candidate| Stat::read(*candidate).is_some_and(|stat| stat.parent == pid))
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The parent of the process `pid`.
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    Stat::read(pid).map(|stat| stat.parent)
 }
 
 /// The part of /proc/PID/stat that identifies a process.

@@ -3,6 +3,7 @@
 use super::binaries::Tool;
 use super::error::{PgError, blocking};
 use super::files::{self, Wanted, Written};
+use super::orphans::end_orphans;
 use super::process::{self, ended};
 use super::watch::StatusWatch;
 use super::{Server, run, spawn};
@@ -39,6 +40,9 @@ impl Server {
         let data_dir = &self.settings.data_dir;
         if let Some(running) = process::find_running(data_dir) {
             return Err(PgError::Running(running.pid));
+        }
+        if end_orphans(data_dir).await? > 0 {
+            tracing::info!("processes of the last server outlived their postmaster and were ended");
         }
         let written = self.configure(wanted).await?;
         self.make_socket_folders().await?;

@@ -152,6 +152,19 @@ fn a_stop_and_a_crash_are_events() {
         let started = a.server.start(&Wanted::primary(), LIMIT).await.unwrap();
         assert_eq!(started.status, PostmasterStatus::Ready);
 
+        // A child that does not notice the crash has the old shared memory, and could still answer its client.
+        let mut busy = a.sql();
+        let rows = busy.rows("its pid", "SELECT pg_catalog.pg_backend_pid()", LIMIT).await.unwrap();
+        let backend: i32 = rows[0].try_get(0).unwrap().unwrap().parse().unwrap();
+        let backend = nix::unistd::Pid::from_raw(backend);
+        nix::sys::signal::kill(backend, nix::sys::signal::Signal::SIGSTOP).unwrap();
+        let postmaster = nix::unistd::Pid::from_raw(started.postmaster.pid);
+        nix::sys::signal::kill(postmaster, nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(postgres::ended(started.postmaster).await.unwrap(), Ended::Killed(9));
+        let started = a.server.start(&Wanted::primary(), LIMIT).await.unwrap();
+        assert_eq!(started.status, PostmasterStatus::Ready);
+        assert_eq!(postgres::end_orphans(data_dir).await.unwrap(), 0, "a server that runs has no orphans");
+
         // Configuration that the server refuses: the start fails with its exit, at once.
         postgres::stop(started.postmaster, StopMode::Immediate, LIMIT).await.unwrap();
         std::fs::write(data_dir.join("postgresql.auto.conf"), "nonsense\n").unwrap();

@@ -1,9 +1,9 @@
 //! What a scenario is played on: a running cluster of one system, its store, and those who watch both.
 
 use crate::moments::{Moment, Moments};
-use crate::store::{Etcd, Store};
 use crate::system::{System, Timing, builder};
 use anyhow::{Result, bail, ensure};
+use regent_harness::etcd::Etcd;
 use regent_harness::{Cluster, Node, wait};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -27,8 +27,6 @@ pub struct Bed {
     pub timing: Timing,
     pub moments: Moments,
     pub cluster: Cluster,
-    // The last to go: daemons without their store only log about it.
-    pub store: Store,
 }
 
 impl Bed {
@@ -37,14 +35,13 @@ impl Bed {
     /// # Errors
     /// When it does not come up.
     pub async fn start(system: System, timing: Timing, local: bool) -> Result<(Self, Start)> {
-        let store = if local { Store::Local } else { Store::Etcd(Etcd::start().await?) };
-        let cluster = builder(system, timing, &store)?.prepare().await?;
-        let moments = Moments::watch(&store, &cluster.scope);
+        let cluster = builder(system, timing, local).prepare().await?;
+        let moments = Moments::watch(cluster.etcd().map(Etcd::port), &cluster.scope);
         let begun = Instant::now();
         cluster.nodes.iter().try_for_each(Node::start)?;
         let leader = first_leader(&cluster).await?;
         let writable = begun.elapsed();
-        let bed = Self { system, timing, moments, cluster, store };
+        let bed = Self { system, timing, moments, cluster };
         bed.streaming(&leader, 1).await?;
         let second = begun.elapsed();
         bed.streaming(&leader, 2).await?;

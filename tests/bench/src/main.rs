@@ -18,7 +18,6 @@ mod plan;
 mod results;
 mod scenarios;
 mod statistics;
-mod store;
 mod system;
 mod table;
 mod trial;

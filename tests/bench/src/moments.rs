@@ -1,7 +1,6 @@
 //! The moments of a gap, seen from outside and alike for every system: the leader's key in the store, and the old
 //! leader's server. They cut a gap into its phases.
 
-use crate::store::Store;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use regent_harness::os::process;
@@ -41,14 +40,14 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Begins to watch a cluster's keys.
-    pub fn watch(store: &Store, scope: &str) -> Self {
+    /// Begins to watch a cluster's keys in the etcd at that port, if it is on one.
+    pub fn watch(etcd: Option<u16>, scope: &str) -> Self {
         let seen = Seen::default();
         let mut watchers = JoinSet::new();
-        if let Some(port) = store.port() {
+        if let Some(port) = etcd {
             watchers.spawn(watch_keys(port, format!("/service/{scope}/"), Arc::clone(&seen)));
         }
-        Self { seen, watchers: Mutex::new(watchers), sees_store: store.port().is_some() }
+        Self { seen, watchers: Mutex::new(watchers), sees_store: etcd.is_some() }
     }
 
     /// Also watches for the end of a postmaster.

@@ -1,19 +1,16 @@
 //! The systems under test: how a cluster of either is made. What is measured knows only the cluster.
 
-use crate::store::Store;
-use anyhow::{Context, Result, ensure};
-use regent_harness::os::user::Account;
-use regent_harness::{Binaries, Cluster, ClusterBuilder};
+use anyhow::{Context, Result};
+use regent_harness::cluster::Dcs;
+use regent_harness::{Cluster, ClusterBuilder, peer};
 use serde_json::{Value, json};
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The workspace's folder.
-pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-/// The version that Regent is measured against.
-const PEER_VERSION: &str = "4.1.5";
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// The clusters' name.
+const SCOPE: &str = "bench";
 
 /// Whose cluster it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,56 +61,14 @@ impl Timing {
     }
 }
 
-/// Describes a cluster of three nodes on that store.
-///
-/// # Errors
-/// When Patroni is not there.
-pub fn builder(system: System, timing: Timing, store: &Store) -> Result<ClusterBuilder> {
-    let port = store.port();
-    let builder = Cluster::builder("bench").dynamic(timing.dynamic()).local_yaml(move |_, config| {
-        let Some(port) = port else { return };
-        let Some(root) = config.as_object_mut() else { return };
-        root.shift_remove("local");
-        if system == System::Patroni {
-            root.shift_remove("plugins");
-        }
-        root.insert("etcd3".to_owned(), json!({ "host": format!("127.0.0.1:{port}") }));
-    });
+/// Describes a cluster of three nodes on an etcd of its own, or on the embedded store.
+pub fn builder(system: System, timing: Timing, local: bool) -> ClusterBuilder {
+    let builder = Cluster::builder(SCOPE).dynamic(timing.dynamic());
     match system {
-        System::Regent => Ok(builder),
-        System::Patroni => Ok(builder.binaries(peer()?)),
+        System::Regent if local => builder.dcs(Dcs::Local),
+        System::Regent => builder.dcs(Dcs::Etcd3),
+        System::Patroni => builder.peers(&[0, 1, 2]),
     }
-}
-
-/// Patroni's programs under the names by which the harness starts a node.
-fn peer() -> Result<Binaries> {
-    let programs = std::env::var_os("REGENT_PATRONI_BIN")
-        .map_or_else(|| Path::new(WORKSPACE).join(format!(".cache/patroni-{PEER_VERSION}/bin")), PathBuf::from);
-    ensure!(
-        programs.join("patroni").is_file(),
-        "Patroni {PEER_VERSION} is not in {}: make a venv there with patroni[etcd3,psycopg3]=={PEER_VERSION}, \
-         or measure Regent alone with --peer no",
-        programs.display()
-    );
-    let programs = fs::canonicalize(programs)?;
-    check_peer(&programs.join("patroni"))?;
-    let script = |name: &str| -> Result<PathBuf> {
-        let path = results_folder()?.join(format!("run-{name}"));
-        fs::write(&path, format!("#!/bin/sh\nexec '{}/{name}' \"$@\"\n", programs.display()))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-        Ok(path)
-    };
-    Ok(Binaries { regent: script("patroni")?, regentctl: script("patronictl")?, plugins: Vec::new() })
-}
-
-/// Whether the clusters' account can run it: the way to it may be barred, or its Python be in somebody's home.
-fn check_peer(patroni: &Path) -> Result<()> {
-    let account = Account::unprivileged()?;
-    let output = account.apply(Command::new(patroni).arg("--version").current_dir("/")).output();
-    let output = output.with_context(|| format!("{} cannot be run by {}", patroni.display(), account.name))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(said.contains(PEER_VERSION), "{} is not Patroni {PEER_VERSION}: {said}", patroni.display());
-    Ok(())
 }
 
 /// Checks that what will be measured is there, before half of it was.
@@ -121,7 +76,10 @@ fn check_peer(patroni: &Path) -> Result<()> {
 /// # Errors
 /// When Patroni is missing.
 pub fn check(systems: &[System]) -> Result<()> {
-    if systems.contains(&System::Patroni) { peer().map(drop) } else { Ok(()) }
+    if systems.contains(&System::Patroni) {
+        peer::installed().context("Regent alone is measured with --peer no")?;
+    }
+    Ok(())
 }
 
 /// Where results are kept: `bench` in the target folder.

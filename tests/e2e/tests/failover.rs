@@ -1,16 +1,26 @@
 //! Members die, hang or lose their daemon: another takes over after the lock, nothing acknowledged is doubly written.
 
+#[macro_use]
+mod common;
+
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Prober};
+use regent_harness::{Cluster, Dcs, Prober};
 use serde_json::json;
 use std::time::Duration;
+
+on_each_store!(
+    a_dead_leader_is_replaced_and_rejoins,
+    a_dead_postmaster_is_back_in_place_or_handed_over,
+    a_restarted_daemon_adopts_its_server,
+    a_server_whose_daemon_died_stops_before_another_leads,
+    a_server_whose_daemon_hangs_stops_before_another_leads,
+);
 
 const TTL: Duration = Duration::from_secs(20);
 
 /// HA-01, HA-09, REW-01: the whole leader node dies; another leads after the lock; the old one rejoins and streams.
-#[tokio::test]
-async fn a_dead_leader_is_replaced_and_rejoins() -> Result<()> {
-    let cluster = Cluster::builder("death").start().await?;
+async fn a_dead_leader_is_replaced_and_rejoins(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("death").dcs(dcs).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     leader.kill_node()?;
@@ -29,9 +39,8 @@ async fn a_dead_leader_is_replaced_and_rejoins() -> Result<()> {
 
 /// HA-07, HA-56: only the postmaster dies; it is back in place on its timeline. With primary_start_timeout 0 another
 /// member takes over.
-#[tokio::test]
-async fn a_dead_postmaster_is_back_in_place_or_handed_over() -> Result<()> {
-    let cluster = Cluster::builder("postmaster").start().await?;
+async fn a_dead_postmaster_is_back_in_place_or_handed_over(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("postmaster").dcs(dcs).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     leader.kill_postmaster()?;
@@ -59,9 +68,8 @@ async fn a_dead_postmaster_is_back_in_place_or_handed_over() -> Result<()> {
 }
 
 /// OPS-02, HA-15, CB-02: only the daemon dies and is started again within the lease: the server runs on.
-#[tokio::test]
-async fn a_restarted_daemon_adopts_its_server() -> Result<()> {
-    let cluster = Cluster::builder("adopt").nodes(2).start().await?;
+async fn a_restarted_daemon_adopts_its_server(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("adopt").dcs(dcs).nodes(2).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let postmaster = leader.postmaster_pid();
     let prober = Prober::start(&cluster).await?;
@@ -78,9 +86,8 @@ async fn a_restarted_daemon_adopts_its_server() -> Result<()> {
 }
 
 /// DESIGN §4, the guard: the daemon is killed and stays away; its server acknowledges nothing once another leads.
-#[tokio::test]
-async fn a_server_whose_daemon_died_stops_before_another_leads() -> Result<()> {
-    let cluster = Cluster::builder("orphan").start().await?;
+async fn a_server_whose_daemon_died_stops_before_another_leads(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("orphan").dcs(dcs).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     leader.kill_daemon()?;
@@ -95,9 +102,8 @@ async fn a_server_whose_daemon_died_stops_before_another_leads() -> Result<()> {
 }
 
 /// The same, with a daemon that hangs instead of dying, and comes back to itself later.
-#[tokio::test]
-async fn a_server_whose_daemon_hangs_stops_before_another_leads() -> Result<()> {
-    let cluster = Cluster::builder("frozen").start().await?;
+async fn a_server_whose_daemon_hangs_stops_before_another_leads(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("frozen").dcs(dcs).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     leader.freeze()?;

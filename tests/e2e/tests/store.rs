@@ -1,13 +1,17 @@
 //! The store goes away: for less than the lease nothing happens; for longer the leader stops taking writes in time.
 
+#[macro_use]
+mod common;
+
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Prober};
+use regent_harness::{Cluster, Dcs, Prober};
 use std::time::Duration;
 
+on_each_store!(a_short_outage_of_the_store_interrupts_nothing, a_long_outage_of_the_store_stops_the_leader_in_time,);
+
 /// OPS-31, DESIGN §4: an outage shorter than the lease is no outage of the database.
-#[tokio::test]
-async fn a_short_outage_of_the_store_interrupts_nothing() -> Result<()> {
-    let cluster = Cluster::builder("short").nodes(2).start().await?;
+async fn a_short_outage_of_the_store_interrupts_nothing(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("short").dcs(dcs).nodes(2).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     let outage = cluster.take_store_away()?;
@@ -26,9 +30,8 @@ async fn a_short_outage_of_the_store_interrupts_nothing() -> Result<()> {
 }
 
 /// HA-06, ha-rules §10: a longer outage makes the leader stop before its lock ends; afterwards it is back.
-#[tokio::test]
-async fn a_long_outage_of_the_store_stops_the_leader_in_time() -> Result<()> {
-    let cluster = Cluster::builder("long").nodes(2).start().await?;
+async fn a_long_outage_of_the_store_stops_the_leader_in_time(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("long").dcs(dcs).nodes(2).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     let outage = cluster.take_store_away()?;

@@ -1,14 +1,22 @@
 //! Operators hand over, restart and make members anew, by REST and by the CLI, under writes.
 
+#[macro_use]
+mod common;
+
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Prober};
+use regent_harness::{Cluster, Dcs, Prober};
 use serde_json::json;
 use std::time::Duration;
 
+on_each_store!(
+    a_switchover_under_writes_loses_nothing,
+    a_graceful_stop_hands_the_lock_over,
+    a_switchover_after_a_crash_waits_for_the_stream,
+);
+
 /// API-13, CTL-16, HA-45: no acknowledged write is lost, by whichever way.
-#[tokio::test]
-async fn a_switchover_under_writes_loses_nothing() -> Result<()> {
-    let cluster = Cluster::builder("switch").start().await?;
+async fn a_switchover_under_writes_loses_nothing(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("switch").dcs(dcs).start().await?;
     let first = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
     let prober = Prober::start(&cluster).await?;
     let second = cluster.others(&first).next().map(|node| node.name.clone()).unwrap_or_default();
@@ -81,9 +89,8 @@ async fn configuration_restart_and_reinitialize() -> Result<()> {
 }
 
 /// HA-21, HA-22, OPS-08: a daemon told to end stops its server, gives the lock back, and another leads at once.
-#[tokio::test]
-async fn a_graceful_stop_hands_the_lock_over() -> Result<()> {
-    let cluster = Cluster::builder("stop").nodes(2).start().await?;
+async fn a_graceful_stop_hands_the_lock_over(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("stop").dcs(dcs).nodes(2).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     leader.sigterm_and_wait(Duration::from_secs(15)).await?;
@@ -98,9 +105,8 @@ async fn a_graceful_stop_hands_the_lock_over() -> Result<()> {
 
 /// HA-07, HA-45: a switchover right after the primary was restarted in place, while its standbys still try to connect
 /// again, waits for the stream and loses nothing.
-#[tokio::test]
-async fn a_switchover_after_a_crash_waits_for_the_stream() -> Result<()> {
-    let cluster = Cluster::builder("after").start().await?;
+async fn a_switchover_after_a_crash_waits_for_the_stream(dcs: Dcs) -> Result<()> {
+    let cluster = Cluster::builder("after").dcs(dcs).start().await?;
     let first = cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
     first.kill_postmaster()?;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 /// The folder of the workspace.
-const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The programs of one build.
 #[derive(Clone, Debug)]
@@ -78,7 +78,9 @@ fn build(folder: &Path) -> Result<()> {
     let lock = File::create(folder.join(".regent-harness.lock"))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "-p", "regent", "-p", "regent-dcs-local"]).current_dir(WORKSPACE);
+    command
+        .args(["build", "--quiet", "-p", "regent", "-p", "regent-dcs-local", "-p", "regent-dcs-etcd3"])
+        .current_dir(WORKSPACE);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);
     }

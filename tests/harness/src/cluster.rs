@@ -1,5 +1,6 @@
 //! A whole cluster: described, started, asked, and taken down.
 
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use tokio_postgres::Client;
 
 use crate::binaries::{self, Binaries};
 use crate::config::{self, Common, NodeLayout};
+use crate::etcd::Etcd;
 use crate::folder::Folder;
 use crate::http::Answer;
 use crate::node::Node;
 use crate::os::ports::{self, Port};
 use crate::os::user::Account;
+use crate::peer;
 use crate::sql::{self, Rows};
 use crate::state::ClusterState;
 use crate::store::StoreOutage;
@@ -26,6 +29,15 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long regentctl may take.
 const CTL_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Which store a cluster is made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dcs {
+    /// The embedded one.
+    Local,
+    /// A real etcd, over its v3 API.
+    Etcd3,
+}
+
 type LocalChange = Box<dyn Fn(&NodeLayout, &mut Value)>;
 
 /// What a cluster shall be like.
@@ -36,9 +48,32 @@ pub struct ClusterBuilder {
     changes: Vec<LocalChange>,
     environment: Vec<(String, String)>,
     binaries: Option<Binaries>,
+    dcs: Dcs,
+    peers: Vec<usize>,
+    peer_tools: bool,
 }
 
 impl ClusterBuilder {
+    /// The store; the embedded one unless said otherwise.
+    pub fn dcs(mut self, dcs: Dcs) -> Self {
+        self.dcs = dcs;
+        self
+    }
+
+    /// The nodes, by their places from zero, that are the peer's: real Patroni under the same configuration. They need
+    /// a store that the peer knows.
+    pub fn peers(mut self, places: &[usize]) -> Self {
+        self.peers = places.to_vec();
+        self.on_etcd_with_peer_tools()
+    }
+
+    /// An etcd as the store, and the peer's patronictl at hand.
+    pub fn on_etcd_with_peer_tools(mut self) -> Self {
+        self.peer_tools = true;
+        self.dcs = Dcs::Etcd3;
+        self
+    }
+
     /// How many nodes; three unless said otherwise.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
@@ -93,8 +128,16 @@ impl ClusterBuilder {
         .await??;
         let folder = Folder::create(Account::unprivileged()?)?;
         let root = folder.root().to_owned();
+        let store = root.join("store").join(format!("{}.db", self.scope));
+        let etcd = match self.dcs {
+            Dcs::Local => None,
+            Dcs::Etcd3 => Some(Etcd::start().await?),
+        };
         let common = Common {
-            store: root.join("store").join(format!("{}.db", self.scope)),
+            store: match &etcd {
+                Some(etcd) => ("etcd3", json!({ "hosts": [etcd.address()] })),
+                None => ("local", json!({ "path": store })),
+            },
             plugins: root.join("plugins"),
             sockets: root.join("s"),
             scope: self.scope.clone(),
@@ -109,23 +152,32 @@ impl ClusterBuilder {
         for plugin in &programs.plugins {
             folder.place(plugin, &common.plugins.join(plugin.file_name().unwrap_or_default()))?;
         }
+        let peer = if self.peer_tools { Some(peer::programs(&folder)?) } else { None };
         let mut nodes = Vec::new();
         let mut claimed = Vec::new();
         for index in 0..self.nodes {
             let (rest, pg) = (ports::claim()?, ports::claim()?);
             let layout = NodeLayout::new(&root, index, rest.number, pg.number);
             claimed.extend([rest, pg]);
-            nodes.push(self.prepare_node(&folder, &common, layout)?);
+            let peer = peer.as_ref().filter(|_| self.peers.contains(&index));
+            nodes.push(self.prepare_node(&folder, &common, layout, peer)?);
         }
-        Ok(Cluster { scope: self.scope, nodes, common, folder, finished: false, _ports: claimed })
+        Ok(Cluster { scope: self.scope, nodes, store, etcd, peer, folder, finished: false, _ports: claimed })
     }
 
-    fn prepare_node(&self, folder: &Folder, common: &Common, layout: NodeLayout) -> Result<Node> {
+    fn prepare_node(
+        &self,
+        folder: &Folder,
+        common: &Common,
+        layout: NodeLayout,
+        peer: Option<&Binaries>,
+    ) -> Result<Node> {
         folder.make(&layout.folder)?;
         folder.make(&layout.bin)?;
-        for program in ["regent", "regentctl"] {
-            folder.place(&folder.root().join("bin").join(program), &layout.bin.join(program))?;
-        }
+        let bin = folder.root().join("bin");
+        let (daemon, ctl) = (bin.join("regent"), bin.join("regentctl"));
+        folder.place(peer.map_or(&daemon, |peer| &peer.regent), &layout.bin.join("regent"))?;
+        folder.place(peer.map_or(&ctl, |peer| &peer.regentctl), &layout.bin.join("regentctl"))?;
         let mut config = config::node(common, &layout);
         self.changes.iter().for_each(|change| change(&layout, &mut config));
         folder.write(&layout.config_path, &serde_yaml::to_string(&config)?)?;
@@ -139,7 +191,9 @@ pub struct Cluster {
     pub scope: String,
     /// Its members, `node1` first.
     pub nodes: Vec<Node>,
-    common: Common,
+    store: PathBuf,
+    etcd: Option<Etcd>,
+    peer: Option<Binaries>,
     folder: Folder,
     finished: bool,
     _ports: Vec<Port>,
@@ -155,6 +209,9 @@ impl Cluster {
             changes: Vec::new(),
             environment: Vec::new(),
             binaries: None,
+            dcs: Dcs::Local,
+            peers: Vec::new(),
+            peer_tools: false,
         }
     }
 
@@ -376,12 +433,26 @@ impl Cluster {
     /// When it cannot be started or takes longer than two minutes.
     pub async fn regentctl(&self, arguments: &[&str]) -> Result<Output> {
         let node = self.nodes.first().context("the cluster has no nodes")?;
-        let mut command = node.command("regentctl");
+        self.control(node.command("regentctl"), arguments).await
+    }
+
+    /// Runs the peer's patronictl in the same way.
+    ///
+    /// # Errors
+    /// When the cluster was made without it; else as above.
+    pub async fn patronictl(&self, arguments: &[&str]) -> Result<Output> {
+        let node = self.nodes.first().context("the cluster has no nodes")?;
+        let peer = self.peer.as_ref().context("the cluster was made without the peer's programs")?;
+        self.control(node.command_at(&peer.regentctl), arguments).await
+    }
+
+    async fn control(&self, mut command: std::process::Command, arguments: &[&str]) -> Result<Output> {
+        let node = self.nodes.first().context("the cluster has no nodes")?;
         command.arg("-c").arg(&node.layout.config_path).args(arguments);
         let mut command = tokio::process::Command::from(command);
         let output = tokio::time::timeout(CTL_DEADLINE, command.kill_on_drop(true).output());
-        let output = output.await.with_context(|| format!("regentctl {}", arguments.join(" ")))?;
-        output.context("cannot start regentctl")
+        let output = output.await.with_context(|| arguments.join(" "))?;
+        output.with_context(|| format!("cannot start the program for {}", arguments.join(" ")))
     }
 
     /// Takes the store away from all nodes until the returned value is dropped.
@@ -389,7 +460,10 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn take_store_away(&self) -> Result<StoreOutage> {
-        StoreOutage::begin(&self.common.store)
+        match &self.etcd {
+            Some(etcd) => StoreOutage::freeze(etcd.pid()),
+            None => StoreOutage::begin(&self.store),
+        }
     }
 
     /// Refuses all nodes to write to the store until the returned value is dropped.
@@ -397,12 +471,17 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn make_store_read_only(&self) -> Result<StoreOutage> {
-        StoreOutage::begin_for_writes(&self.common.store)
+        StoreOutage::begin_for_writes(&self.store)
     }
 
-    /// The store's file.
+    /// The embedded store's file.
     pub fn store_path(&self) -> &std::path::Path {
-        &self.common.store
+        &self.store
+    }
+
+    /// The etcd that the cluster is on, if it is.
+    pub fn etcd(&self) -> Option<&Etcd> {
+        self.etcd.as_ref()
     }
 
     /// The cluster's folder.

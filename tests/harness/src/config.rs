@@ -58,8 +58,8 @@ impl NodeLayout {
 pub struct Common {
     /// The cluster's name.
     pub scope: String,
-    /// The store's file.
-    pub store: PathBuf,
+    /// The store's section, by its name.
+    pub store: (&'static str, Value),
     /// The folder of the plugins.
     pub plugins: PathBuf,
     /// The folder of PostgreSQL's sockets.
@@ -92,6 +92,13 @@ pub fn default_dynamic() -> Value {
 
 /// The configuration of one node.
 pub fn node(common: &Common, node: &NodeLayout) -> Value {
+    let (name, section) = &common.store;
+    let mut config = without_store(common, node);
+    config[*name] = section.clone();
+    config
+}
+
+fn without_store(common: &Common, node: &NodeLayout) -> Value {
     json!({
         "scope": common.scope,
         "namespace": "/service",
@@ -101,7 +108,6 @@ pub fn node(common: &Common, node: &NodeLayout) -> Value {
             "connect_address": format!("127.0.0.1:{}", node.rest_port)
         },
         "plugins": { "dir": common.plugins },
-        "local": { "path": common.store },
         "bootstrap": {
             "dcs": common.dynamic,
             "initdb": [{ "encoding": "UTF8" }, { "locale": "C.UTF-8" }, "data-checksums"]
@@ -180,7 +186,7 @@ mod tests {
         let layout = NodeLayout::new(Path::new("/t"), 1, 21_001, 21_002);
         let common = Common {
             scope: "demo".into(),
-            store: "/t/store/demo.db".into(),
+            store: ("local", json!({ "path": "/t/store/demo.db" })),
             plugins: "/t/plugins".into(),
             sockets: "/t/s".into(),
             pg_bin: "/pg/bin".into(),

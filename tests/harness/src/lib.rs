@@ -30,10 +30,12 @@
 pub mod binaries;
 pub mod cluster;
 pub mod config;
+pub mod etcd;
 pub mod folder;
 pub mod http;
 pub mod node;
 pub mod os;
+pub mod peer;
 pub mod prober;
 pub mod sql;
 pub mod state;
@@ -41,8 +43,9 @@ pub mod store;
 pub mod wait;
 
 pub use binaries::Binaries;
-pub use cluster::{Cluster, ClusterBuilder};
+pub use cluster::{Cluster, ClusterBuilder, Dcs};
 pub use config::NodeLayout;
+pub use etcd::Etcd;
 pub use http::Answer;
 pub use node::{Node, Usage};
 pub use os::reaper::Exit;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, OpenOptions};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -80,7 +81,12 @@ impl Node {
 
     /// A program of this node, under its account, with an environment of its own.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.layout.bin.join(program));
+        self.command_at(&self.layout.bin.join(program))
+    }
+
+    /// The same, for a program anywhere.
+    pub fn command_at(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap_or_default())

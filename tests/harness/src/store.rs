@@ -1,6 +1,6 @@
-//! Takes the embedded store away from a running cluster, and gives it back.
+//! Takes the store away from a running cluster, and gives it back: an etcd is stopped by its signal.
 //!
-//! The store is one SQLite file. Whoever holds SQLite's own locks on it makes every other process
+//! The embedded store is one SQLite file. Whoever holds SQLite's own locks on it makes every other process
 //! wait: to a daemon the store is there and does not answer, as a DCS behind a dead network does.
 //! SQLite waits as long as its busy timeout says; only a reader of a write-ahead log waits longer,
 //! about ten seconds, and then reports a protocol error.
@@ -12,7 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nix::sys::signal::Signal;
 
+use crate::os::process;
 use crate::wait;
 
 /// What a range of SQLite's lock bytes stops: its first byte and its length.
@@ -30,11 +32,24 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The store is away as long as this lives.
 #[derive(Debug)]
-pub struct StoreOutage {
-    _locked: File,
+pub struct StoreOutage(Away);
+
+#[derive(Debug)]
+enum Away {
+    Locked { _file: File },
+    Frozen(i32),
 }
 
 impl StoreOutage {
+    /// Stops a server: connections are accepted, nobody answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(pid: i32) -> Result<Self> {
+        process::send(pid, Signal::SIGSTOP)?;
+        Ok(Self(Away::Frozen(pid)))
+    }
+
     /// Locks everybody out of the store.
     ///
     /// # Errors
@@ -62,13 +77,23 @@ impl StoreOutage {
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         if wait::block_until(DEADLINE, Duration::from_micros(200), || lock(&file, range)) {
-            return Ok(Self { _locked: file });
+            return Ok(Self(Away::Locked { _file: file }));
         }
         bail!("{} is locked by somebody else for more than {DEADLINE:?}", path.display())
     }
 
     /// Gives it back.
     pub fn end(self) {}
+}
+
+impl Drop for StoreOutage {
+    fn drop(&mut self) {
+        if let Away::Frozen(pid) = self.0
+            && let Err(error) = process::send(pid, Signal::SIGCONT)
+        {
+            eprintln!("harness: {error:#}");
+        }
+    }
 }
 
 /// Tries to lock a range for this open file.

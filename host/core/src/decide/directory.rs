@@ -153,6 +153,9 @@ fn publish_next(case: &mut Case<'_>) -> Decision {
         Bootstrap::Configured if !case.holds_lease() => {
             let leader = case.fresh_cluster()?.leader_name();
             let free = leader.is_none() || leader == Some(case.me());
+            if let Some(first) = super::durability::before_first_lock(case) {
+                return Some(first);
+            }
             if free { case.call(StoreCall::Acquire, waiting) } else { None }
         }
         Bootstrap::Configured => {

@@ -3,7 +3,7 @@
 use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, CONTROL_PATIENCE, Divergence, Handover, Reason, Rule};
-use crate::model::{ControlState, DataDirectory, Errand, MemberView, Role, StartMode, StoreCall, Task};
+use crate::model::{ControlState, DataDirectory, Errand, FinishedTask, MemberView, Role, StartMode, StoreCall, Task};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -157,7 +157,12 @@ fn release(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let optime = handing_over.then(|| case.stopped_position()).flatten();
-    let reason = if handing_over { Reason::StoppedForHandover } else { Reason::StartFailed };
+    let failed = matches!(&case.view.finished, Some(FinishedTask { task: Task::Start(_) | Task::Restart(_), .. }));
+    let reason = match (handing_over, failed) {
+        (true, _) => Reason::StoppedForHandover,
+        (false, true) => Reason::StartFailed,
+        (false, false) => Reason::GivingWay,
+    };
     case.call(StoreCall::Release { optime }, reason.clone()).or_else(|| case.wait(reason))
 }
 
@@ -202,7 +207,12 @@ fn compare(case: &mut Case<'_>) -> Decision {
     if !primary {
         return case.wait(reason);
     }
-    case.begin(Task::CompareHistories(source), reason.clone()).or_else(|| case.wait(reason))
+    let name = source.name.clone();
+    let decision = case.begin(Task::CompareHistories(source), reason.clone());
+    if decision.is_some() {
+        case.memory.note_comparison(case.view, &name);
+    }
+    decision.or_else(|| case.wait(reason))
 }
 
 fn rewind(case: &mut Case<'_>) -> Decision {

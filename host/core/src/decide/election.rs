@@ -3,7 +3,10 @@
 //! The comparison is a total order (position, then failover_priority, then name), so no two members stand back for
 //! each other. The name only counts in the first round: whoever it favours may have failed since it answered.
 
-use crate::model::{ClusterView, Lsn, MemberStatus, ProbeRound, Settings, Timeline};
+use super::durability;
+use crate::model::{
+    ClusterView, FailoverRequest, Lsn, MemberStatus, ProbeRound, Settings, SyncView, SynchronousMode, Timeline,
+};
 
 /// How this member stands in a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,13 @@ pub enum Standing {
         /// Its priority.
         priority: i64,
     },
+    /// Too few voters are known not to be ahead.
+    NotEnoughVotes {
+        /// That are known.
+        votes: u32,
+        /// That are needed.
+        quorum: u32,
+    },
     /// Another member has as much and the same priority, and a name that sorts first.
     NamedFirst(String),
 }
@@ -51,16 +61,42 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
     if me.settings.check_timeline && me.timeline.is_none_or(|timeline| timeline < cluster.timeline()) {
         return Standing::OldTimeline;
     }
+    let sync = durability::active(me.settings, cluster);
     let mut standing = Standing::First;
     for (name, status) in &round.answers {
         let Some(status) = status else { continue };
         match compare(me, name, status) {
             Standing::First => {}
             found @ Standing::PrimaryAlive(_) => return found,
+            // What the former leader has beyond its standbys it never acknowledged, and who is not synchronous never
+            // has more that counts.
+            _ if sync.is_some_and(|sync| sync.is_led_by(name) || !sync.knows(name)) => {}
             found => standing = found,
         }
     }
-    standing
+    match sync {
+        Some(sync) if standing == Standing::First => vote(me, sync, round),
+        _ => standing,
+    }
+}
+
+/// Of any so many voters one has every acknowledged commit: whoever has as much as that many others has them all
+/// (SYNC-13).
+fn vote(me: &Entrant<'_>, sync: &SyncView, round: &ProbeRound) -> Standing {
+    let name = &me.settings.name;
+    if sync.is_led_by(name) {
+        return Standing::First;
+    }
+    let voters = round.answers.iter().filter(|(voter, _)| sync.lists(voter) && !voter.eq_ignore_ascii_case(name));
+    let behind = voters.filter(|(_, status)| {
+        status
+            .as_ref()
+            .is_some_and(|status| status.in_recovery && status.position.0 > 0 && status.position <= me.position)
+    });
+    let behind = u32::try_from(behind.count()).unwrap_or(u32::MAX);
+    let votes = if sync.lists(name) { behind } else { behind.saturating_sub(1) };
+    let enough = votes >= sync.quorum && (sync.lists(name) || behind > 0);
+    if enough { Standing::First } else { Standing::NotEnoughVotes { votes, quorum: sync.quorum } }
 }
 
 fn compare(me: &Entrant<'_>, name: &str, other: &MemberStatus) -> Standing {
@@ -88,22 +124,27 @@ fn compare(me: &Entrant<'_>, name: &str, other: &MemberStatus) -> Standing {
 
 /// Members that a leader can hand over to, best first: they answered, may lead, and are near enough.
 ///
-/// `only`: nobody but this one. `at_least`: they must have this position; without it, the lag against the published
+/// `request`: what asked for it; where it names a candidate, nobody but that one. In synchronous mode it has to be in
+/// the sync key, unless it is a failover, for which an operator answers (SYNC-09). `at_least`: they must have this position; without it, the lag against the published
 /// position counts, if `check_lag`.
 pub fn switch_targets(
     cluster: &ClusterView,
     settings: &Settings,
     round: &ProbeRound,
-    only: Option<&str>,
+    request: Option<&FailoverRequest>,
     at_least: Option<Lsn>,
     check_lag: bool,
 ) -> Vec<String> {
     let optime = cluster.status.optime.unwrap_or_default();
+    let only = request.and_then(|request| request.candidate.as_deref());
+    let forced = request.is_some_and(|request| request.leader.is_none());
+    let sync = durability::active(settings, cluster).filter(|_| !forced);
     let mut targets: Vec<_> = round
         .answers
         .iter()
         .filter_map(|(name, status)| status.as_ref().map(|status| (name, status)))
         .filter(|(name, _)| **name != settings.name && only.is_none_or(|only| only == name.as_str()))
+        .filter(|(name, _)| sync.is_none_or(|sync| sync.lists(name)))
         .filter(|(_, status)| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
         .filter(|(_, status)| match at_least {
             Some(position) => status.position >= position,
@@ -113,6 +154,11 @@ pub fn switch_targets(
             !settings.check_timeline || status.timeline.is_some_and(|timeline| timeline >= cluster.timeline())
         })
         .collect();
+    if let Some(sync) = sync.filter(|_| only.is_none() && settings.synchronous_mode == SynchronousMode::Quorum)
+        && targets.len() <= usize::try_from(sync.quorum).unwrap_or(usize::MAX)
+    {
+        return Vec::new();
+    }
     targets.sort_by_key(|(name, status)| {
         (std::cmp::Reverse((status.position, status.tags.failover_priority())), (*name).clone())
     });

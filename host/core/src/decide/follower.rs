@@ -8,6 +8,10 @@ use std::time::Duration;
 /// Between two times that a server is told to connect again: the server is asked about its stream once a second.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(800);
 
+/// So long after its history was found to be the leader's, that of a standby which still does not stream is compared
+/// again.
+const COMPARE_AGAIN: Duration = Duration::from_secs(10);
+
 /// How often it is told before it is left to its own attempts.
 const RECONNECT_TRIES: u32 = 60;
 
@@ -85,9 +89,24 @@ fn compare(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let reason = Reason::HistoriesToCompare { leader: leader.name.clone() };
-    let checked = case.memory.divergence == Divergence::None;
+    // What was found holds for that leader on that timeline; and of a standby that stays without a stream, not for ever.
+    let now = case.view.now;
+    let checked = case.memory.divergence == Divergence::None
+        && case.memory.compared.as_ref().is_some_and(|compared| {
+            compared.leader == leader.name
+                && compared.timeline == leader.timeline
+                && now.since(compared.at) < COMPARE_AGAIN
+        });
+    if checked {
+        return None;
+    }
     let source = case.leader_source()?;
-    if checked { None } else { case.begin(Task::CompareHistories(source), reason) }
+    let name = source.name.clone();
+    let decision = case.begin(Task::CompareHistories(source), reason);
+    if decision.is_some() {
+        case.memory.note_comparison(case.view, &name);
+    }
+    decision
 }
 
 fn follow(case: &mut Case<'_>) -> Decision {

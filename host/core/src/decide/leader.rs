@@ -3,13 +3,16 @@
 use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
-use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task};
+use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome};
 use std::time::Duration;
 
 /// How long a hand-over waits for a candidate to connect: longer than PostgreSQL sleeps between two attempts.
 const STREAM_PATIENCE: Duration = Duration::from_secs(8);
 
-pub(super) const RULES: &[Rule] = &[
+/// So long after a promotion the server may still look like a standby, before it is told again.
+const PROMOTION_SHOWS: Duration = Duration::from_secs(1);
+
+pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
         number: 810,
         situation: "leader",
@@ -27,6 +30,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "leader",
         sentence: "A standby with the lock, but without the guard that is required, gives the lock back.",
         apply: release_unguarded,
+    },
+    Rule {
+        number: 823,
+        situation: "leader",
+        sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion.",
+        apply: super::durability::prepare,
     },
     Rule { number: 825, situation: "leader", sentence: "A standby with the lock is promoted.", apply: promote },
     Rule {
@@ -47,6 +56,9 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "A hand-over stops the server once a candidate streams from it, so that it gets everything first.",
         apply: stop_for_handover,
     },
+];
+
+pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 850,
         situation: "leader",
@@ -71,10 +83,16 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "Members that stream from here have their slots, and slots of members that do not are dropped.",
         apply: sync_slots,
     },
+    Rule {
+        number: 880,
+        situation: "leader",
+        sentence: "In strict synchronous mode without a standby the leader goes on, and its commits wait.",
+        apply: starve,
+    },
     Rule { number: 890, situation: "leader", sentence: "Otherwise the leader goes on.", apply: go_on },
 ];
 
-fn leads(case: &Case<'_>) -> bool {
+pub(super) fn leads(case: &Case<'_>) -> bool {
     case.holds_lease() && case.task_is_idle() && case.server_is_up()
 }
 
@@ -112,6 +130,15 @@ fn promote(case: &mut Case<'_>) -> Decision {
     if !leads(case) || case.view.server.is_primary() || case.paused() || case.view.requests.shutdown {
         return None;
     }
+    // The pid file says so a little later than the control file, at which the promotion ended.
+    let promoted = case.view.finished.as_ref().is_some_and(|finished| {
+        finished.task == Task::Promote
+            && finished.outcome == TaskOutcome::Done
+            && case.view.now.since(finished.at) < PROMOTION_SHOWS
+    });
+    if promoted {
+        return case.wait(Reason::PromotionEnds);
+    }
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
     let lease = case.view.lease?;
     let confirmed = case.view.store.failing_since.is_none()
@@ -119,7 +146,11 @@ fn promote(case: &mut Case<'_>) -> Decision {
     if !confirmed {
         return None;
     }
-    case.begin(Task::Promote, Reason::LockAcquired)
+    let decision = case.begin(Task::Promote, Reason::LockAcquired);
+    if decision.is_some() {
+        case.memory.followed = None;
+    }
+    decision
 }
 
 fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {
@@ -182,8 +213,7 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
     let begun_at = case.memory.handover.as_ref()?.begun_at;
     let round = case.view.probes.as_ref().filter(|round| round.begun_at >= begun_at)?;
     let cluster = case.cluster()?;
-    let only = request.candidate.as_deref();
-    let targets = switch_targets(cluster, &case.view.settings, round, only, None, true);
+    let targets = switch_targets(cluster, &case.view.settings, round, Some(&request), None, true);
     let (targets, unconnected) = targets.into_iter().partition::<Vec<_>, _>(|name| is_connected(case, name));
     let may_wait = case.view.now < begun_at + STREAM_PATIENCE;
     let targets = match (targets.is_empty(), unconnected.is_empty()) {
@@ -282,6 +312,13 @@ fn sync_slots(case: &mut Case<'_>) -> Decision {
 pub(super) fn slots(case: &mut Case<'_>) -> Decision {
     let errand = super::slots::plan(case)?;
     case.run(errand, Reason::SlotsDiffer)
+}
+
+fn starve(case: &mut Case<'_>) -> Decision {
+    if !leads(case) || !case.view.server.is_primary() || !super::durability::is_starved(case) {
+        return None;
+    }
+    case.wait(Reason::StrictWithoutStandby)
 }
 
 fn go_on(case: &mut Case<'_>) -> Decision {

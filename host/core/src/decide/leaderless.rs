@@ -3,11 +3,17 @@
 use super::case::{Case, Decision};
 use super::election::{Entrant, Standing, stand};
 use super::{Action, Race, Reason, Rule};
-use crate::model::{Errand, ErrandKind, FenceMode, Moment, StoreCall, Task, Timeline};
+use crate::model::{Errand, ErrandKind, FenceMode, MemberStatus, Moment, StoreCall, SynchronousMode, Task, Timeline};
 use std::time::Duration;
 
 /// Between two rounds of questions in one race; a change of the lock ends the wait at once.
 const NEXT_ROUND: Duration = Duration::from_millis(700);
+
+/// Letting go of a leader takes some 20 ms; so long after a member had not done so, it is asked again.
+const SETTLE_PAUSE: Duration = Duration::from_millis(40);
+
+/// A member that does not let go in this time (it hangs, or is busy) is taken at its word.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -29,6 +35,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: not_allowed,
     },
     Rule {
+        number: 925,
+        situation: "leaderless",
+        sentence: "In synchronous mode only members that the sync key names race, unless an operator forces a failover.",
+        apply: not_synchronous,
+    },
+    Rule {
         number: 930,
         situation: "leaderless",
         sentence: "The member that an operator named takes the lock.",
@@ -47,6 +59,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: stop_receiving,
     },
     Rule { number: 950, situation: "leaderless", sentence: "Members are asked where they stand.", apply: ask },
+    Rule {
+        number: 955,
+        situation: "leaderless",
+        sentence: "A member that did not let go of the lost leader yet is asked again, for a second at most.",
+        apply: settle,
+    },
     Rule {
         number: 960,
         situation: "leaderless",
@@ -77,6 +95,11 @@ fn primary(case: &mut Case<'_>) -> Decision {
         let stop = Task::Stop { mode: crate::model::StopMode::Immediate, checkpoint_first: false };
         return Some((Action::Preempt(stop), Reason::StalePrimary { mine, cluster: known }));
     }
+    let sync = super::durability::active(&case.view.settings, case.cluster()?);
+    if sync.is_some_and(|sync| !sync.knows(case.me())) && !case.paused() {
+        let stop = Task::Stop { mode: crate::model::StopMode::Immediate, checkpoint_first: false };
+        return Some((Action::Preempt(stop), Reason::NotSynchronous));
+    }
     acquire(case, Reason::PrimaryTakesFreeLock)
 }
 
@@ -105,6 +128,25 @@ fn not_allowed(case: &mut Case<'_>) -> Decision {
     if unguarded { case.wait(Reason::GuardMissing) } else { None }
 }
 
+/// Who is not named may lack commits that were acknowledged. In quorum mode others may race, and need more votes; a
+/// switchover is for those who are named in either mode (SYNC-01, SYNC-16).
+fn not_synchronous(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let cluster = case.cluster()?;
+    let sync = super::durability::active(&case.view.settings, cluster)?;
+    let request = cluster.failover.as_ref().filter(|request| !request.is_empty());
+    let forced =
+        request.is_some_and(|request| request.leader.is_none() && request.candidate.as_deref() == Some(case.me()));
+    let open = case.view.settings.synchronous_mode == SynchronousMode::Quorum
+        && request.is_none_or(|request| request.leader.is_none());
+    if sync.knows(case.me()) || forced || open {
+        return None;
+    }
+    case.wait(Reason::NotSynchronous)
+}
+
 fn named(case: &mut Case<'_>) -> Decision {
     if !leaderless(case) {
         return None;
@@ -122,6 +164,8 @@ fn other_named(case: &mut Case<'_>) -> Decision {
     }
     let request = case.cluster()?.failover.clone().filter(|request| !request.is_empty())?;
     let me = case.me().to_owned();
+    let sync = super::durability::active(&case.view.settings, case.cluster()?).cloned();
+    let sync = sync.filter(|_| request.leader.is_some());
     let round = race_round(case);
     let Some(round) = round else {
         return if request.candidate.is_some() || request.leader.as_deref() == Some(me.as_str()) {
@@ -131,11 +175,12 @@ fn other_named(case: &mut Case<'_>) -> Decision {
         };
     };
     let able = |name: &str| {
-        round
-            .answers
-            .get(name)
-            .and_then(Option::as_ref)
-            .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
+        sync.as_ref().is_none_or(|sync| sync.knows(name))
+            && round
+                .answers
+                .get(name)
+                .and_then(Option::as_ref)
+                .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
     };
     if let Some(candidate) = &request.candidate {
         let candidate = candidate.clone();
@@ -198,6 +243,29 @@ fn ask(case: &mut Case<'_>) -> Decision {
         .collect();
     let former_leader = case.memory.former_leader.clone();
     Some((Action::Run(Errand::Probe { members, former_leader }), Reason::AskingForPositions))
+}
+
+/// What such a member answers may be a second old: it would be passed over though it has more of the log.
+fn settle(case: &mut Case<'_>) -> Decision {
+    if !leaderless(case) {
+        return None;
+    }
+    let eligible = |status: &MemberStatus| {
+        status.in_recovery && status.unsettled && !status.tags.nofailover() && !status.watchdog_failed
+    };
+    let answers = &race_round(case)?.answers;
+    let name = answers.iter().find(|(_, status)| status.as_ref().is_some_and(eligible))?.0.clone();
+    let now = case.view.now;
+    let since = *case.memory.unsettled_since.get_or_insert(now);
+    if now.since(since) >= SETTLE_PATIENCE {
+        return None;
+    }
+    let race = case.memory.race.as_mut()?;
+    race.again_at = now + SETTLE_PAUSE;
+    // This round does not count: only one that is begun later does.
+    race.begun_at = race.again_at;
+    race.rounds = race.rounds.saturating_sub(1);
+    case.wait(Reason::PositionUnsettled { name })
 }
 
 fn compare(case: &mut Case<'_>) -> Decision {

@@ -1,9 +1,9 @@
 //! What was decided before and cannot be seen in the world: carried from one decision to the next.
 
-use super::Divergence;
+use super::{Divergence, Durability};
 use crate::model::{
-    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Moment, Role, Source, StartMode, StoreCallKind,
-    Task, TaskOutcome, Timeline, View,
+    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Moment, Observed, Role, Source, StartMode,
+    StoreCallKind, Task, TaskOutcome, Timeline, View,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,10 +21,14 @@ pub struct Memory {
     pub bootstrap: Bootstrap,
     /// What is known of the local log's relation to the leader's.
     pub divergence: Divergence,
+    /// Whose history that is about.
+    pub compared: Option<Compared>,
     /// What the server was last told to stream from; `None`: not known.
     pub followed: Option<Option<Source>>,
     /// The leader race that this member takes part in.
     pub race: Option<Race>,
+    /// Since when in this race a member that was asked had not let go of the lost leader.
+    pub unsettled_since: Option<Moment>,
     /// The lock is being handed over.
     pub handover: Option<Handover>,
     /// After long work failed: the next begins no sooner.
@@ -51,6 +55,8 @@ pub struct Memory {
     pub request_refused: bool,
     /// Members' slots: whether the member is in the store, and when it last was.
     pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// Synchronous mode.
+    pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
     pub seen_up: bool,
     /// Since when, how often and when last the server was told to connect to the leader again.
@@ -66,6 +72,17 @@ pub struct Reconnecting {
     pub tried_at: Moment,
     /// How often it was.
     pub tries: u32,
+}
+
+/// A leader whose history the local log was compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Its name.
+    pub leader: String,
+    /// Its timeline then.
+    pub timeline: Option<Timeline>,
+    /// When the comparison was begun.
+    pub at: Moment,
 }
 
 /// How far a bootstrap has come.
@@ -124,8 +141,10 @@ impl Default for Memory {
             callbacks: VecDeque::new(),
             bootstrap: Bootstrap::Idle,
             divergence: Divergence::Unknown,
+            compared: None,
             followed: None,
             race: None,
+            unsettled_since: None,
             handover: None,
             task_not_before: Moment(0),
             crash_recovery_tried: false,
@@ -139,6 +158,7 @@ impl Default for Memory {
             former_leader: None,
             request_refused: false,
             slots_seen: BTreeMap::new(),
+            durability: Durability::default(),
             seen_up: false,
             reconnecting: None,
             absorbed: 0,
@@ -157,9 +177,30 @@ impl Memory {
         }
         self.absorb_server(view);
         self.absorb_cluster(view);
+        if self.race.is_none() {
+            self.unsettled_since = None;
+        }
+        self.durability.absorb(view, self.role);
         if self.bootstrap == Bootstrap::Idle {
             self.announce(view);
         }
+    }
+
+    /// In a race: this standby let go of the lost leader, and its position was read after that.
+    pub fn position_is_final(&self, view: &View) -> bool {
+        let (Some(race), Observed::Seen { value, at }) = (&self.race, &view.server.monitoring) else {
+            return false;
+        };
+        match race.receiving_stopped_at {
+            Some(stopped) => *at >= stopped,
+            None => self.followed == Some(None) && value.streaming_from.is_none(),
+        }
+    }
+
+    /// Notes whose history the local log is compared with from now on.
+    pub(super) fn note_comparison(&mut self, view: &View, leader: &str) {
+        let timeline = view.cluster().and_then(|cluster| cluster.member(leader)?.timeline);
+        self.compared = Some(Compared { leader: leader.to_owned(), timeline, at: view.now });
     }
 
     /// How long the start under way may take before others may take over.

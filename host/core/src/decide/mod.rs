@@ -9,6 +9,7 @@ mod case;
 mod directory;
 mod divergence;
 mod down;
+mod durability;
 mod election;
 mod fence;
 mod follower;
@@ -25,9 +26,10 @@ mod timing;
 
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
+pub use durability::{Durability, Mark};
 pub use election::{Standing, switch_targets};
 pub use guard::{GuardOrder, guard_order};
-pub use memory::{Bootstrap, Handover, Memory, Race, Reconnecting};
+pub use memory::{Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
 pub use timing::{CONTROL_PATIENCE, fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
 
@@ -56,6 +58,8 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         directory::RULES,
         requested::RULES,
         down::RULES,
+        leader::RULES_BEFORE,
+        durability::RULES,
         leader::RULES,
         leaderless::RULES,
         follower::RULES,

@@ -13,6 +13,12 @@ pub(super) const SHUTDOWN_RULES: &[Rule] = &[
     },
     Rule { number: 320, situation: "shutdown", sentence: "Other long work is told to end.", apply: cancel_work },
     Rule {
+        number: 325,
+        situation: "shutdown",
+        sentence: "A synchronous standby asks its leader to let it go, and waits for that, two loops at most.",
+        apply: release_from_sync,
+    },
+    Rule {
         number: 330,
         situation: "shutdown",
         sentence: "The server is stopped; until it is down, the lock is kept.",
@@ -38,6 +44,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "requested",
         sentence: "A member that is to be made anew stops at once and loses its data directory.",
         apply: reinitialize,
+    },
+    Rule {
+        number: 615,
+        situation: "requested",
+        sentence: "Before it restarts, a synchronous standby asks its leader to let it go, and waits two loops at most.",
+        apply: release_before_restart,
     },
     Rule {
         number: 620,
@@ -67,6 +79,18 @@ fn cancel_work(case: &mut Case<'_>) -> Decision {
         return case.wait(Reason::WaitingForTask { task: running.task.clone() });
     }
     Some((Action::CancelTask, Reason::ShuttingDown))
+}
+
+fn release_from_sync(case: &mut Case<'_>) -> Decision {
+    if !case.view.requests.shutdown {
+        return None;
+    }
+    super::durability::ask_for_release(case)
+}
+
+fn release_before_restart(case: &mut Case<'_>) -> Decision {
+    case.view.requests.restart?;
+    super::durability::ask_for_release(case)
 }
 
 fn stop_server(case: &mut Case<'_>) -> Decision {
@@ -130,6 +154,11 @@ fn restart(case: &mut Case<'_>) -> Decision {
 
 fn apply_configuration(case: &mut Case<'_>) -> Decision {
     if !case.view.requests.apply_configuration || !case.server_is_up() || !case.task_is_idle() {
+        return None;
+    }
+    // Whom commits wait for is in the same file: it must be known, and not just being written.
+    let names_known = case.memory.durability.is_settled(case.view);
+    if !names_known || case.view.errands.contains(&ErrandKind::SetStandbyNames) {
         return None;
     }
     let follow = case.memory.followed.clone().unwrap_or_else(|| case.source());

@@ -3,7 +3,9 @@
 use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, Handover, Reason, Rule};
-use crate::model::{ControlState, Errand, ErrandKind, Observed, Role, StartMode, StopMode, StoreCall, Task};
+use crate::model::{
+    ControlState, Errand, ErrandKind, Observed, Role, StartMode, StopMode, StoreCall, SynchronousMode, Task,
+};
 use std::time::Duration;
 
 /// While a stopping leader's postmaster lives on after its last checkpoint (it archives, or waits for a slow
@@ -16,6 +18,13 @@ pub(super) const RULES: &[Rule] = &[
         situation: "tasks",
         sentence: "A primary that takes longer than primary_start_timeout to start gives way to another, if there is one.",
         apply: start_takes_too_long,
+    },
+    Rule {
+        number: 415,
+        situation: "tasks",
+        sentence: "In synchronous mode a primary that takes longer than primary_stop_timeout to stop is made to, at last \
+                   by killing it.",
+        apply: stop_takes_too_long,
     },
     Rule {
         number: 420,
@@ -66,6 +75,22 @@ fn start_takes_too_long(case: &mut Case<'_>) -> Decision {
     }
 }
 
+/// A primary that hangs in its stop holds the lock that a synchronous standby could have (HA-53).
+fn stop_takes_too_long(case: &mut Case<'_>) -> Decision {
+    let limit = case.view.settings.primary_stop_timeout?;
+    let running = case.view.running.as_ref().filter(|running| matches!(running.task, Task::Stop { .. }))?;
+    let synchronous = case.view.settings.synchronous_mode != SynchronousMode::Off;
+    if !synchronous || !case.view.server.may_take_writes() || case.view.now < running.since + limit {
+        return None;
+    }
+    let harder = match running.escalated? {
+        StopMode::Fast => StopMode::Immediate,
+        StopMode::Immediate if case.view.now >= running.since + limit * 2 => StopMode::Kill,
+        _ => return None,
+    };
+    Some((Action::Escalate(harder), Reason::StopTookTooLong { limit }))
+}
+
 fn release_early(case: &mut Case<'_>) -> Decision {
     let running = case.view.running.as_ref()?;
     if !matches!(running.task, Task::Stop { .. }) || !case.holds_lease() || case.view.server.is_primary() {
@@ -77,12 +102,13 @@ fn release_early(case: &mut Case<'_>) -> Decision {
     };
     let checkpoint = control.checkpoint;
     let handover = case.memory.handover.as_mut()?;
-    let only = handover.request.as_ref().and_then(|request| request.candidate.clone());
+    let request = handover.request.clone();
+    let only = request.as_ref().and_then(|request| request.candidate.clone());
     if let Some(round) = &case.view.probes
         && round.begun_at > running.since
     {
         let cluster = case.view.cluster()?;
-        let targets = switch_targets(cluster, &case.view.settings, round, only.as_deref(), Some(checkpoint), true);
+        let targets = switch_targets(cluster, &case.view.settings, round, request.as_ref(), Some(checkpoint), true);
         if let Some(target) = targets.first() {
             let reason = Reason::HandoverReady { to: target.clone(), at: checkpoint };
             return case.call(StoreCall::Release { optime: Some(checkpoint) }, reason);

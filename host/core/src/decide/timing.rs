@@ -69,6 +69,13 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     }
     consider(view.started_at + settings.retry_timeout);
     consider(memory.task_not_before);
+    consider(memory.durability.set_at + settings.loop_wait);
+    if let Some(mark) = &memory.durability.mark {
+        consider(mark.since + settings.loop_wait);
+    }
+    if let Some(since) = memory.durability.leaving_since {
+        consider(since + settings.loop_wait * 2);
+    }
     if let Some(race) = &memory.race {
         consider(race.again_at);
     }
@@ -81,6 +88,7 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     for kind in [
         ErrandKind::SyncSlots,
         ErrandKind::ApplyConfiguration,
+        ErrandKind::SetStandbyNames,
         ErrandKind::ReadHistory,
         ErrandKind::WakeReceiver,
         ErrandKind::ReadControl,
@@ -88,6 +96,10 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
         if let Some(failed) = view.errand_failures.get(&kind) {
             consider(*failed + settings.loop_wait);
         }
+    }
+    if let (Some(running), Some(limit)) = (&view.running, settings.primary_stop_timeout) {
+        consider(running.since + limit);
+        consider(running.since + limit * 2);
     }
     if let (Some(running), Some(limit)) = (&view.running, memory.start_limit(view))
         && matches!(running.task, Task::Start(_) | Task::Restart(_))

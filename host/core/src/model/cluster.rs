@@ -138,6 +138,39 @@ pub struct SyncView {
     pub version: Option<Version>,
 }
 
+impl SyncView {
+    /// This member is one of its standbys; names are compared without regard to case (SYNC-15).
+    pub fn lists(&self, name: &str) -> bool {
+        self.standbys.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// This member is the leader that wrote it.
+    pub fn is_led_by(&self, name: &str) -> bool {
+        self.leader.as_deref().is_some_and(|leader| leader.eq_ignore_ascii_case(name))
+    }
+
+    /// This member is its leader or one of its standbys.
+    pub fn knows(&self, name: &str) -> bool {
+        self.is_led_by(name) || self.lists(name)
+    }
+
+    /// Its leader and its standbys.
+    pub fn members(&self) -> impl Iterator<Item = &String> {
+        self.leader.iter().chain(&self.standbys)
+    }
+}
+
+/// What the `sync` key is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncState {
+    /// Who leads.
+    pub leader: String,
+    /// The synchronous standbys, or the voters of a quorum; sorted.
+    pub standbys: Vec<String>,
+    /// Votes needed, quorum mode only.
+    pub quorum: u32,
+}
+
 /// The `status` key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusView {
@@ -196,4 +229,6 @@ pub struct MemberStatus {
     pub tags: Tags,
     /// The watchdog is required there and does not work.
     pub watchdog_failed: bool,
+    /// Its position may be old or may still grow: it did not let go of the lost leader yet.
+    pub unsettled: bool,
 }

@@ -5,7 +5,10 @@ mod lsn;
 mod server;
 mod server_settings;
 mod settings;
+mod standby_names;
 mod tags;
+#[cfg(test)]
+pub(crate) mod testing;
 mod time;
 mod view;
 
@@ -14,6 +17,7 @@ pub use lsn::*;
 pub use server::*;
 pub use server_settings::*;
 pub use settings::*;
+pub use standby_names::*;
 pub use tags::*;
 pub use time::*;
 pub use view::*;

@@ -285,6 +285,8 @@ pub struct Monitoring {
     pub slots: Vec<SlotRow>,
     /// `synchronous_standby_names` as the server has it.
     pub synchronous_standby_names: String,
+    /// `synchronous_commit` as sessions get it unless they ask for something else.
+    pub synchronous_commit: String,
 }
 
 impl Monitoring {
@@ -357,6 +359,21 @@ impl ServerView {
     /// The server takes read-only connections.
     pub fn is_standby(&self) -> bool {
         self.postmaster.is_some() && self.status == Some(PostmasterStatus::Standby)
+    }
+
+    /// Takes a reading of the control file. Several may be under way when a server ends: one that was begun earlier does
+    /// not replace one that was begun later, nor does a failed one that of a server that is down.
+    pub fn take_control(&mut self, new: Observed<ControlData>) {
+        let outdated = match (&self.control, &new) {
+            (Observed::Seen { at: known, .. }, Observed::Seen { at, .. }) => at < known,
+            (Observed::Seen { .. }, Observed::Unseen(_)) => {
+                self.postmaster.is_none() && self.data_directory == DataDirectory::Initialized
+            }
+            (Observed::Unseen(_), _) => false,
+        };
+        if !outdated {
+            self.control = new;
+        }
     }
 
     /// The control file as it was left by the last process that ended, or as found.

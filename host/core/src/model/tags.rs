@@ -83,6 +83,26 @@ impl Tags {
         }
     }
 
+    /// Which standby is preferred as synchronous; more is better, 0 means never (SYNC-04, SYNC-14).
+    pub fn sync_priority(&self) -> i64 {
+        if self.nosync() {
+            return 0;
+        }
+        self.get("sync_priority").and_then(Scalar::as_integer).filter(|priority| *priority > 0).unwrap_or(1)
+    }
+
+    /// The same tags, and the wish never to be a synchronous standby (SYNC-03).
+    pub fn released_from_sync(&self) -> Tags {
+        let mut raw = self.raw.clone();
+        for (name, value) in [("nosync", Scalar::Bool(true)), ("sync_priority", Scalar::Integer(0))] {
+            match raw.iter_mut().find(|(known, _)| known == name) {
+                Some((_, present)) => *present = value,
+                None => raw.push((name.to_owned(), value)),
+            }
+        }
+        Tags { raw }
+    }
+
     /// Load balancers must not send readers here.
     pub fn noloadbalance(&self) -> bool {
         self.flag("noloadbalance")

@@ -1,8 +1,8 @@
 //! The view: everything that is known at one instant, and the work that may be going on.
 
 use super::{
-    ClusterView, ControlData, HistoryRow, Lsn, MemberStatus, Moment, ServerView, Settings, Source, Timeline, Version,
-    WallTime,
+    ClusterView, ControlData, HistoryRow, Lsn, MemberStatus, Moment, ServerView, Settings, Source, SyncState, Timeline,
+    Version, WallTime,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -124,6 +124,18 @@ pub enum StoreCall {
     RestoreConfig,
     /// Clear the `failover` key.
     ClearFailover {
+        /// Only this version.
+        version: Version,
+    },
+    /// Say which standbys may take over without loss.
+    WriteSync {
+        /// What to say.
+        sync: SyncState,
+        /// Only over this version; `None`: only where the key is absent.
+        over: Option<Version>,
+    },
+    /// Remove the `sync` key: synchronous mode is off.
+    DeleteSync {
         /// Only this version.
         version: Version,
     },
@@ -313,6 +325,11 @@ pub enum Errand {
         /// Whom a standby follows.
         follow: Option<Source>,
     },
+    /// Let the running primary wait for these standbys.
+    SetStandbyNames {
+        /// `synchronous_standby_names`; `None`: what the user's parameters say.
+        names: Option<String>,
+    },
     /// Tell the operator's script.
     Callback(Callback, super::Role),
     /// Read the history of timelines from the local files.
@@ -334,6 +351,8 @@ pub enum ErrandKind {
     CheckpointAfterPromote,
     /// See [`Errand::ApplyConfiguration`].
     ApplyConfiguration,
+    /// See [`Errand::SetStandbyNames`].
+    SetStandbyNames,
     /// See [`Errand::Callback`].
     Callback,
     /// See [`Errand::ReadHistory`].
@@ -352,6 +371,7 @@ impl Errand {
             Errand::SyncSlots { .. } => ErrandKind::SyncSlots,
             Errand::CheckpointAfterPromote => ErrandKind::CheckpointAfterPromote,
             Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,
+            Errand::SetStandbyNames { .. } => ErrandKind::SetStandbyNames,
             Errand::Callback(..) => ErrandKind::Callback,
             Errand::ReadHistory => ErrandKind::ReadHistory,
             Errand::ReadControl => ErrandKind::ReadControl,

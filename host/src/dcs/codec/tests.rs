@@ -64,6 +64,17 @@ fn legacy_and_broken_values_are_tolerated() {
     assert_eq!(decode(KeyKind::Member, "{").members_raw["a"], json!({}));
     assert_eq!(decode(KeyKind::History, "[]").view.timeline(), Timeline(1));
     assert_eq!(decode(KeyKind::History, "{}").view.timeline(), Timeline(1));
+    let written = SyncState { leader: "a".into(), standbys: vec!["b".into(), "c".into()], quorum: 1 };
+    assert_eq!(encode_sync(&written), br#"{"leader":"a","quorum":1,"sync_standby":"b,c"}"#);
+    let empty = SyncState { standbys: Vec::new(), quorum: 0, ..written };
+    assert_eq!(encode_sync(&empty), br#"{"leader":"a","quorum":0,"sync_standby":null}"#);
+    for odd in ["", "[]", "7", r#"{"leader":null,"quorum":1,"sync_standby":"b"}"#, "a,b"] {
+        let sync = decode(KeyKind::Sync, odd).view.sync;
+        assert!(
+            sync.leader.is_none() && sync.standbys.is_empty() && sync.quorum == 0 && sync.version.is_some(),
+            "{odd}"
+        );
+    }
     let sync = decode(KeyKind::Sync, r#"{"leader":"a","quorum":1,"sync_standby":"c,b"}"#).view.sync;
     assert_eq!((sync.standbys, sync.quorum), (vec!["b".to_owned(), "c".to_owned()], 1));
 }

@@ -4,10 +4,10 @@ use crate::bed::Bed;
 use crate::metric::{self, Metric};
 use crate::results::Results;
 use crate::statistics::Statements;
-use crate::store::{Requests, Store};
 use crate::usage;
 use anyhow::Result;
 use regent_harness::Node;
+use regent_harness::etcd::Requests;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,7 @@ pub async fn run(bed: &Bed, results: &mut Results) -> Result<()> {
         add(role.wakes, (now.wakes - before_usage.wakes) * 60.0 / seconds)?;
         add(role.sql, statements.get(index).copied().unwrap_or_default() / loops)?;
     }
-    if bed.store.etcd().is_some() {
+    if bed.cluster.etcd().is_some() {
         let nodes = bed.cluster.nodes.len() as f64;
         let mut more = after.requests;
         for (method, count) in &before.requests {
@@ -101,9 +101,9 @@ async fn count(bed: &Bed) -> Result<Counts> {
     Ok(Counts {
         at: Instant::now(),
         usages: bed.cluster.nodes.iter().map(usage::read).collect::<Result<_>>()?,
-        requests: match &bed.store {
-            Store::Etcd(etcd) => etcd.requests().await?,
-            Store::Local => Requests::new(),
+        requests: match bed.cluster.etcd() {
+            Some(etcd) => etcd.requests().await?,
+            None => Requests::new(),
         },
     })
 }

@@ -3,9 +3,9 @@
 use crate::bed::Bed;
 use crate::metric::{HANG_AWAY, HANG_BACK, HANG_HELD, HANG_LOST, OUTAGE_AWAY, OUTAGE_BACK, OUTAGE_HELD, OUTAGE_LOST};
 use crate::results::Results;
-use crate::store::{Etcd, Store};
 use crate::trial::{Trial, millis};
 use anyhow::Result;
+use regent_harness::etcd::Etcd;
 use std::time::Duration;
 
 /// Longer than the lease.
@@ -47,14 +47,14 @@ pub async fn run(bed: &Bed, rounds: usize, kind: Kind, results: &mut Results) ->
 }
 
 async fn away(bed: &Bed, kind: Kind) -> Result<()> {
-    match (&bed.store, kind) {
-        (Store::Etcd(etcd), Kind::Killed) => {
+    match (bed.cluster.etcd(), kind) {
+        (Some(etcd), Kind::Killed) => {
             etcd.down()?;
             outage().await;
             etcd.up().await
         }
-        (Store::Etcd(etcd), Kind::Frozen) => hang(etcd).await,
-        (Store::Local, _) => {
+        (Some(etcd), Kind::Frozen) => hang(etcd).await,
+        (None, _) => {
             let locked = bed.cluster.take_store_away()?;
             outage().await;
             locked.end();

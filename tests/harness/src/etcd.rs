@@ -1,46 +1,28 @@
-//! The store that a cluster is measured on: a real etcd of its own, or the embedded one.
+//! A real etcd on loopback, for clusters that several kinds of nodes share.
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
-use regent_harness::folder::Folder;
-use regent_harness::os::ports::{self, Port};
-use regent_harness::os::process;
-use regent_harness::os::reaper;
-use regent_harness::os::user::Account;
-use regent_harness::{http, wait};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long an etcd may take to come up, to go, or to answer.
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::folder::Folder;
+use crate::os::ports::{self, Port};
+use crate::os::user::Account;
+use crate::os::{process, reaper};
+use crate::{http, wait};
+
+/// How long it may take to come up, to go, or to answer.
 const UP: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// Where the clusters keep what they agree on.
-pub enum Store {
-    Etcd(Etcd),
-    Local,
-}
+/// How many messages there were, by method.
+pub type Requests = BTreeMap<String, f64>;
 
-impl Store {
-    /// The port of etcd.
-    pub fn port(&self) -> Option<u16> {
-        self.etcd().map(|etcd| etcd.client.number)
-    }
-
-    /// The etcd, if it is one.
-    pub fn etcd(&self) -> Option<&Etcd> {
-        match self {
-            Self::Etcd(etcd) => Some(etcd),
-            Self::Local => None,
-        }
-    }
-}
-
-/// A single etcd on loopback. Dropping it ends it.
+/// A single etcd. Dropping it ends it and removes what it wrote.
 pub struct Etcd {
     folder: Folder,
     client: Port,
@@ -67,17 +49,18 @@ impl Etcd {
     pub async fn up(&self) -> Result<()> {
         let root = self.folder.root();
         let log = OpenOptions::new().create(true).append(true).open(root.join("etcd.log"))?;
-        let client = format!("http://127.0.0.1:{}", self.client.number);
+        let client = format!("http://{}", self.address());
         let peer = format!("http://127.0.0.1:{}", self.peer.number);
         let mut command = Command::new("etcd");
         command.arg("--data-dir").arg(root.join("etcd"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
-        // Alone it has nobody to wait for when it comes back: an outage shall end when it is over.
+        // Alone it has nobody to wait for when it comes back: an outage ends when it is started again.
         command.args(["--heartbeat-interval", "50", "--election-timeout", "250"]);
         command.current_dir(root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let pid = reaper::spawn(self.folder.account().apply(&mut command)).context("cannot start etcd")?;
+        let pid = reaper::spawn(self.folder.account().apply(&mut command))
+            .context("cannot start etcd: tests/setup.sh says how to get it")?;
         *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = pid;
         wait::until("etcd", UP, async || {
             let answer = self.get("/health").await.map_err(|error| format!("{error:#}"))?;
@@ -96,6 +79,16 @@ impl Etcd {
         let gone = wait::block_until(UP, Duration::from_millis(1), || !process::is_alive(pid));
         ensure!(gone, "etcd outlives SIGKILL");
         Ok(())
+    }
+
+    /// Where clients reach it: `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.client.number)
+    }
+
+    /// The port that clients reach it at.
+    pub fn port(&self) -> u16 {
+        self.client.number
     }
 
     /// Its process id.
@@ -131,9 +124,6 @@ impl Etcd {
         Ok(http::request(self.client.number, "GET", path, None, ANSWER).await?.body)
     }
 }
-
-/// Counts by method.
-pub type Requests = BTreeMap<String, f64>;
 
 fn count_messages(metrics: &str) -> Requests {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix("grpc_server_msg_received_total{"));

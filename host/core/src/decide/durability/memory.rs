@@ -1,0 +1,150 @@
+//! What is remembered of synchronous mode: what the server was told, and when it was seen to have heard it.
+
+use super::standbys::{self, Standby};
+use crate::model::{ErrandKind, Lsn, Moment, Observed, Role, StandbyNames, SynchronousMode, Task, View, WallTime};
+use std::time::Duration;
+
+/// After the server was first seen with new names, its other processes get this long to have read them too. What was
+/// acknowledged until then may have been so without the new standby.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// The memory of synchronous mode.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Durability {
+    /// `synchronous_standby_names` that the server must have as primary; `None`: the user's own, or not known yet.
+    pub names: Option<String>,
+    /// The server is being told.
+    pub setting: bool,
+    /// It was told last; what was read of it before is not believed any more.
+    pub set_at: Moment,
+    /// With which names the primary was seen, and since when.
+    pub mark: Option<Mark>,
+    /// Since when this standby asks to be let go of.
+    pub leaving_since: Option<Moment>,
+    /// Synchronous mode was on: once it is off, the user's own names come back.
+    pub user_value_due: bool,
+}
+
+/// With which names the primary was seen, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// The names.
+    pub names: StandbyNames,
+    /// Of this start of the server.
+    pub postmaster_start: WallTime,
+    /// The first reading that showed them.
+    pub since: Moment,
+    /// How far the log went when every process had surely heard of them.
+    pub position: Option<Lsn>,
+    /// As many standbys as commits wait for were seen to have everything up to there.
+    pub held: bool,
+}
+
+impl Durability {
+    /// Takes in what happened since the last decision; `role` is the member's.
+    pub(in crate::decide) fn absorb(&mut self, view: &View, role: Role) {
+        let setting = view.errands.contains(&ErrandKind::SetStandbyNames);
+        if self.setting && !setting {
+            self.set_at = view.now;
+        }
+        self.setting = setting;
+        let restarting = matches!(&view.running, Some(running) if matches!(running.task, Task::Restart(_)));
+        if !view.requests.shutdown && view.requests.restart.is_none() && !restarting {
+            self.leaving_since = None;
+        }
+        self.absorb_mark(view);
+        match is_engaged(view) {
+            Some(true) => self.engage(view),
+            Some(false) => self.disengage(view, role),
+            None => {}
+        }
+    }
+
+    /// The names that the server has to have as primary are known, or are the user's own: its files can be written.
+    pub(in crate::decide) fn is_settled(&self, view: &View) -> bool {
+        match is_engaged(view) {
+            Some(engaged) => !engaged || self.names.is_some(),
+            None => false,
+        }
+    }
+
+    /// Since when the server has had these names.
+    pub(super) fn mark_of(&self, names: &StandbyNames) -> Option<&Mark> {
+        self.mark.as_ref().filter(|mark| mark.names.means(names))
+    }
+
+    fn engage(&mut self, view: &View) {
+        self.user_value_due = true;
+        let promoting = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        if view.server.is_standby() && !promoting && view.lease.is_none() {
+            self.names = Some(String::new());
+        }
+        if self.names.is_some() {
+            return;
+        }
+        if view.server.postmaster.is_none() {
+            self.names = Some(by_key(view).to_string());
+        } else if let Some(monitoring) = view.server.monitoring.value().filter(|monitoring| monitoring.is_primary) {
+            self.names = Some(monitoring.synchronous_standby_names.clone());
+        }
+    }
+
+    fn disengage(&mut self, view: &View, role: Role) {
+        if !view.server.is_primary() && role != Role::Primary {
+            self.names = None;
+        }
+        // A daemon that was away when the mode was switched off finds the names that are no longer wanted.
+        let left = view.server.monitoring.value().is_some_and(|monitoring| {
+            monitoring.is_primary && !monitoring.synchronous_standby_names.is_empty() && self.set_at == Moment(0)
+        });
+        self.user_value_due |= left;
+    }
+
+    fn absorb_mark(&mut self, view: &View) {
+        let Observed::Seen { value, at } = &view.server.monitoring else {
+            return;
+        };
+        let names = StandbyNames::parse(&value.synchronous_standby_names).filter(|_| value.is_primary);
+        let Some(names) = names else {
+            self.mark = None;
+            return;
+        };
+        match &mut self.mark {
+            Some(mark) if mark.names.means(&names) && mark.postmaster_start == value.postmaster_start => {
+                if mark.position.is_none() && *at >= mark.since + SETTLE {
+                    mark.position = value.current_lsn;
+                }
+                let there = |standby: &Standby| {
+                    mark.names.contains(&standby.name) && mark.position.is_some_and(|at| standby.position >= at)
+                };
+                let count = standbys::healthy(view).iter().filter(|standby| there(standby)).count();
+                mark.held |=
+                    mark.position.is_some() && u32::try_from(count).is_ok_and(|count| count >= mark.names.count);
+            }
+            _ => {
+                let postmaster_start = value.postmaster_start;
+                self.mark = Some(Mark { names, postmaster_start, since: *at, position: None, held: false });
+            }
+        }
+    }
+}
+
+/// Synchronous mode decides about PostgreSQL's names: it is on, or a sync key still names somebody. `None`: not known.
+fn is_engaged(view: &View) -> Option<bool> {
+    if view.settings.synchronous_mode != SynchronousMode::Off {
+        return Some(true);
+    }
+    view.cluster().map(|cluster| cluster.sync.leader.is_some())
+}
+
+/// What a server that goes down as this leader's primary, unseen, has to come up with.
+fn by_key(view: &View) -> StandbyNames {
+    let Some(sync) = view.cluster().map(|cluster| &cluster.sync).filter(|sync| sync.is_led_by(view.me())) else {
+        return StandbyNames::default();
+    };
+    if sync.quorum == 0 {
+        return StandbyNames::all_of(sync.standbys.iter().cloned());
+    }
+    let voters = u32::try_from(sync.standbys.len()).unwrap_or(u32::MAX);
+    StandbyNames::any_of(voters.saturating_sub(sync.quorum), sync.standbys.iter().cloned())
+}

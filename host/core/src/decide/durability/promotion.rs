@@ -1,0 +1,84 @@
+//! Synchronous mode around a change of the leader: what a standby does before it is promoted, and before it goes.
+
+use super::super::Reason;
+use super::super::case::{Case, Decision};
+use super::super::leader::leads;
+use crate::model::{Settings, StandbyNames, StoreCall, SyncState, SyncView, SynchronousMode};
+
+/// Before the promotion the sync key says that this member leads, and whom it will wait for (SYNC-06): else a member
+/// that only the former leader waited for could take over once more.
+pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
+    let mode = case.view.settings.synchronous_mode;
+    if !leads(case) || case.view.server.is_primary() || case.paused() || mode == SynchronousMode::Off {
+        return None;
+    }
+    let Some(cluster) = case.fresh_cluster() else {
+        return case.wait(Reason::SyncKeyUnread);
+    };
+    let sync = &cluster.sync;
+    let (wanted, names) = before_promotion(&case.view.settings, sync);
+    if let Some(wanted) = wanted {
+        let former = sync.leader.clone();
+        let call = StoreCall::WriteSync { sync: wanted, over: sync.version.clone() };
+        let reason = Reason::SyncKeyNotOurs { former };
+        return case.call(call, reason.clone()).or_else(|| case.wait(reason));
+    }
+    case.memory.durability.names = Some(names.to_string());
+    None
+}
+
+/// What the key has to say before the promotion, where it says something else, and whom commits wait for from the
+/// first one on.
+pub(super) fn before_promotion(settings: &Settings, sync: &SyncView) -> (Option<SyncState>, StandbyNames) {
+    if settings.synchronous_mode == SynchronousMode::Quorum && sync.leader.is_some() {
+        return (None, for_quorum(settings, sync));
+    }
+    let strict = settings.synchronous_mode_strict;
+    // Voters of a quorum need not have every commit; standbys of the former leader have.
+    let mut standbys: Vec<String> = sync.members().cloned().collect();
+    standbys.retain(|name| strict && sync.quorum == 0 && !name.eq_ignore_ascii_case(&settings.name));
+    standbys.sort();
+    let names = match standbys.is_empty() && strict {
+        true => StandbyNames::nobody_yet(),
+        false => StandbyNames::all_of(standbys.iter().cloned()),
+    };
+    let said = sync.leader.as_ref() == Some(&settings.name) && sync.standbys == standbys && sync.quorum == 0;
+    let wanted = SyncState { leader: settings.name.clone(), standbys, quorum: 0 };
+    ((!said).then_some(wanted), names)
+}
+
+/// The key stays as it is, and commits wait for so many that its voters still tell who has them all.
+fn for_quorum(settings: &Settings, sync: &SyncView) -> StandbyNames {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let others: Vec<String> =
+        sync.members().filter(|name| !name.eq_ignore_ascii_case(&settings.name)).cloned().collect();
+    let outsider = u32::from(!sync.knows(&settings.name));
+    let strict = u32::from(settings.synchronous_mode_strict);
+    let members = number(sync.standbys.len()) + 1;
+    let count = (members.saturating_sub(sync.quorum + 1) + outsider).max(strict);
+    match (others.is_empty(), count) {
+        (_, 0) => StandbyNames::default(),
+        (true, _) if strict == 0 => StandbyNames::default(),
+        (true, _) => StandbyNames::nobody_yet(),
+        (false, count) => StandbyNames::any_of(count.min(number(others.len())), others),
+    }
+}
+
+/// A synchronous standby that is about to stop says so, and waits until its leader no longer counts on it: otherwise
+/// commits would hang (SYNC-03). Longer than two loops it does not wait.
+pub(in crate::decide) fn ask_for_release(case: &mut Case<'_>) -> Decision {
+    if case.holds_lease() || !case.view.server.is_standby() || !case.task_is_idle() {
+        return None;
+    }
+    let settings = &case.view.settings;
+    let listed = super::active(settings, case.cluster()?)?.lists(case.me());
+    if !listed || case.other_leader().is_none() || case.view.store.failing_since.is_some() {
+        return None;
+    }
+    let until = settings.loop_wait * 2;
+    let since = *case.memory.durability.leaving_since.get_or_insert(case.view.now);
+    if case.view.now >= since + until {
+        return None;
+    }
+    case.wait(Reason::WaitingForRelease)
+}
