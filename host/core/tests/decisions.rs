@@ -194,7 +194,7 @@ fn a_primary_keeps_the_server_while_the_lock_is_provably_valid() {
     let mut memory = primary_memory();
     assert!(matches!(decide(&away, &mut memory).action, Action::Wait { .. } | Action::Run(_)));
 
-    let soon = LeaseView { deadline: NOW + Duration::from_secs(3), renewed_at: NOW, attempted_at: NOW };
+    let soon = LeaseView { deadline: NOW + Duration::from_millis(1300), renewed_at: NOW, attempted_at: NOW };
     away.lease = Some(soon);
     assert!(is_stop(&expect(&away, primary_memory(), 130), StopMode::Fast));
 
@@ -204,7 +204,7 @@ fn a_primary_keeps_the_server_while_the_lock_is_provably_valid() {
         escalated: Some(StopMode::Fast),
         cancelled: false,
     });
-    away.lease = Some(LeaseView { deadline: NOW + Duration::from_secs(1), ..soon });
+    away.lease = Some(LeaseView { deadline: NOW + Duration::from_millis(600), ..soon });
     assert_eq!(expect(&away, primary_memory(), 140), Action::Escalate(StopMode::Immediate));
 }
 
