@@ -21,13 +21,13 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local
+PLUGINS ?= local etcd3
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
 	@echo 'make test     every test, on real PostgreSQL servers'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
-	@echo 'make bench    the figures: write gaps, memory, cost of a health check'
+	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
 
 # PostgreSQL and what the build needs: installed where we may, otherwise named.
@@ -75,10 +75,10 @@ deny:
 
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
 bench: setup-peers
-	$(CARGO) build --release -p regent -p regent-dcs-local
+	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
-install:
+install: setup-etcd
 	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
 	install -m 755 $(TARGET)/release/regent $(TARGET)/release/regentctl $(DESTDIR)$(PREFIX)/bin/

@@ -194,7 +194,7 @@ fn a_primary_keeps_the_server_while_the_lock_is_provably_valid() {
     let mut memory = primary_memory();
     assert!(matches!(decide(&away, &mut memory).action, Action::Wait { .. } | Action::Run(_)));
 
-    let soon = LeaseView { deadline: NOW + Duration::from_secs(3), renewed_at: NOW, attempted_at: NOW };
+    let soon = LeaseView { deadline: NOW + Duration::from_millis(1300), renewed_at: NOW, attempted_at: NOW };
     away.lease = Some(soon);
     assert!(is_stop(&expect(&away, primary_memory(), 130), StopMode::Fast));
 
@@ -204,7 +204,7 @@ fn a_primary_keeps_the_server_while_the_lock_is_provably_valid() {
         escalated: Some(StopMode::Fast),
         cancelled: false,
     });
-    away.lease = Some(LeaseView { deadline: NOW + Duration::from_secs(1), ..soon });
+    away.lease = Some(LeaseView { deadline: NOW + Duration::from_millis(600), ..soon });
     assert_eq!(expect(&away, primary_memory(), 140), Action::Escalate(StopMode::Immediate));
 }
 
@@ -230,6 +230,18 @@ fn a_crashed_primary_is_started_in_place_or_gives_way() {
     let standby = MemberStatus { in_recovery: true, position: Lsn(100), ..MemberStatus::default() };
     crashed.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".to_owned(), Some(standby))].into() });
     assert_eq!(expect(&crashed, primary_memory(), 720), Action::Store(StoreCall::Release { optime: None }));
+
+    // Why the lock is given back is told as it was: a start long ago that went well is no failure.
+    let start = |outcome| FinishedTask { number: 1, task: Task::Start(StartMode::Primary), outcome, at: NOW };
+    let reason = |view: &View| {
+        let mut memory = Memory { release_wanted: true, role: Role::Demoted, absorbed: 1, ..primary_memory() };
+        let verdict = decide(view, &mut memory);
+        (verdict.rule, verdict.reason)
+    };
+    crashed.finished = Some(start(TaskOutcome::Done));
+    assert_eq!(reason(&crashed), (730, regent_core::decide::Reason::GivingWay));
+    crashed.finished = Some(start(TaskOutcome::Failed("it ended".into())));
+    assert_eq!(reason(&crashed), (730, regent_core::decide::Reason::StartFailed));
 }
 
 #[test]

@@ -336,9 +336,19 @@ impl Deeds {
 
     async fn local_end(&self) -> Result<LocalEnd, PgError> {
         if postgres::find_running(&self.server.settings.data_dir).is_some() {
-            let timeline =
-                self.server.replicate_locally(QUESTION_LIMIT).await?.identify(QUESTION_LIMIT).await?.timeline;
-            let monitoring = postgres::monitor(&mut self.connection(), self.server.binaries.version()).await?;
+            let mut replication = self.server.replicate_locally(QUESTION_LIMIT).await?;
+            let mut connection = self.connection();
+            let mut before = replication.identify(QUESTION_LIMIT).await?.timeline;
+            // A standby may go over to the next timeline between two questions, and a position on the new one would
+            // look like a history that left the old one's.
+            let (timeline, monitoring) = loop {
+                let monitoring = postgres::monitor(&mut connection, self.server.binaries.version()).await?;
+                let after = replication.identify(QUESTION_LIMIT).await?.timeline;
+                if before == after {
+                    break (after, monitoring);
+                }
+                before = after;
+            };
             let lsn = monitoring.replayed_lsn.or(monitoring.current_lsn).unwrap_or_default();
             return Ok(LocalEnd { timeline, lsn, in_recovery: !monitoring.is_primary });
         }

@@ -29,8 +29,8 @@ enum Command {
         /// How many nodes
         #[arg(long, default_value_t = 3)]
         nodes: usize,
-        /// The store; only the embedded one comes with this version
-        #[arg(long, default_value = "local", value_parser = ["local"])]
+        /// The store: the embedded one, or an etcd of the demo's own
+        #[arg(long, default_value = "local", value_parser = ["local", "etcd3"])]
         dcs: String,
         /// End by itself after this many seconds
         #[arg(long)]
@@ -55,8 +55,8 @@ fn main() -> ExitCode {
     match arguments.command {
         None => daemon::run(arguments.config),
         Some(Command::Run { config }) => daemon::run(config),
-        Some(Command::Demo { nodes, duration, .. }) => {
-            demo::run(&demo::Options { nodes, duration: duration.map(std::time::Duration::from_secs) })
+        Some(Command::Demo { nodes, dcs, duration }) => {
+            demo::run(&demo::Options { nodes, dcs, duration: duration.map(std::time::Duration::from_secs) })
         }
         Some(Command::Validate { config }) => validate(config),
     }

@@ -36,19 +36,22 @@ pub(super) struct Folder {
     pub nodes: Vec<Node>,
     /// PostgreSQL's version.
     pub version: String,
+    /// The port of the demo's own etcd, where that is the store.
+    pub etcd_port: Option<u16>,
 }
 
 impl Folder {
     /// Finds what is needed and writes everything.
-    pub fn make(count: usize) -> Result<Folder, String> {
+    pub fn make(count: usize, dcs: &str) -> Result<Folder, String> {
         let programs = postgresql()?;
         let version = version(&programs)?;
         let user = unprivileged()?;
         let wrong = |error: std::io::Error| format!("the demo's folder: {error}");
         let root = tempfile::Builder::new().prefix("regent-demo-").tempdir_in("/tmp").map_err(wrong)?;
         std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).map_err(wrong)?;
-        let mut folder = Folder { root, user, nodes: Vec::new(), version };
-        folder.place_programs()?;
+        let etcd_port = if dcs == "etcd3" { Some(free_port()?) } else { None };
+        let mut folder = Folder { root, user, nodes: Vec::new(), version, etcd_port };
+        folder.place_programs(dcs)?;
         for name in ["store", "s"] {
             folder.own_folder(&folder.root().join(name))?;
         }
@@ -97,11 +100,15 @@ impl Folder {
         let login = |name: &str| json!({"username": name, "password": format!("demo-{:016x}", fastrand::u64(..))});
         let rest = format!("127.0.0.1:{}", node.rest_port);
         let postgresql = format!("127.0.0.1:{}", node.pg_port);
+        let (store, section) = match self.etcd_port {
+            Some(port) => ("etcd3", json!({"hosts": [format!("127.0.0.1:{port}")]})),
+            None => ("local", json!({"path": self.root().join("store/demo.db")})),
+        };
         json!({
             "scope": "demo", "name": node.name,
             "restapi": {"listen": rest, "connect_address": rest},
             "plugins": {"dir": self.root().join("bin")},
-            "local": {"path": self.root().join("store/demo.db")},
+            store: section,
             "bootstrap": {
                 "dcs": {"ttl": 20, "loop_wait": 2, "retry_timeout": 3, "postgresql": {"use_pg_rewind": true}},
                 "initdb": [{"encoding": "UTF8"}, "data-checksums"],
@@ -120,19 +127,19 @@ impl Folder {
     }
 
     /// Our own program and the store's plugin, copied: the build's folder may be closed to the nodes' user.
-    fn place_programs(&self) -> Result<(), String> {
+    fn place_programs(&self, dcs: &str) -> Result<(), String> {
         let bin = self.root().join("bin");
         let wrong = |error: std::io::Error| format!("the programs can not be placed: {error}");
         std::fs::create_dir(&bin).map_err(wrong)?;
         let program = std::env::current_exe().map_err(wrong)?;
         let beside = program.parent().unwrap_or(Path::new("."));
-        let plugin = "libregent_dcs_local.so";
-        let places = [beside.join(plugin), beside.join("../lib/regent/plugins").join(plugin)];
+        let plugin = format!("libregent_dcs_{dcs}.so");
+        let places = [beside.join(&plugin), beside.join("../lib/regent/plugins").join(&plugin)];
         let found = places.iter().find(|path| path.exists());
         let found = found.ok_or_else(|| format!("{plugin} is missing beside {}", program.display()))?;
         std::fs::copy(&program, self.program()).map_err(wrong)?;
-        std::fs::copy(found, bin.join(plugin)).map_err(wrong)?;
-        for name in ["regent", plugin] {
+        std::fs::copy(found, bin.join(&plugin)).map_err(wrong)?;
+        for name in ["regent", plugin.as_str()] {
             std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).map_err(wrong)?;
         }
         Ok(())
@@ -166,7 +173,7 @@ fn unprivileged() -> Result<Option<(Uid, Gid)>, String> {
     Ok(Some((user.uid, user.gid)))
 }
 
-fn free_port() -> Result<u16, String> {
+pub(super) fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }

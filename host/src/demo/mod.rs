@@ -6,6 +6,7 @@ mod folder;
 mod nodes;
 mod screen;
 mod state;
+mod store;
 
 use folder::Folder;
 use nodes::Nodes;
@@ -30,6 +31,8 @@ const UNATTENDED: Duration = Duration::from_secs(30);
 pub struct Options {
     /// How many nodes.
     pub nodes: usize,
+    /// The store's name: `local`, or `etcd3` for an etcd of the demo's own.
+    pub dcs: String,
     /// It ends after this long; `None`: when told to.
     pub duration: Option<Duration>,
 }
@@ -54,10 +57,12 @@ pub fn run(options: &Options) -> ExitCode {
 async fn show(options: &Options) -> Result<(), String> {
     // Orphans of killed daemons come to us, so that they can be reaped and nothing stays behind.
     nix::sys::prctl::set_child_subreaper(true).map_err(|error| error.to_string())?;
-    let folder = Folder::make(options.nodes)?;
+    let folder = Folder::make(options.nodes, &options.dcs)?;
     println!("{} nodes of PostgreSQL {} under {}", options.nodes, folder.version, folder.root().display());
-    let mut nodes = Nodes::start(&folder)?;
     let client = state::client()?;
+    let mut nodes = Nodes::new(&folder);
+    store::start(&folder, &client).await?;
+    nodes.start_all(&folder)?;
     build(&folder, &mut nodes, &client).await?;
     println!("connect with:  psql '{}'\n", folder.connection_string());
     watch(options, &folder, &mut nodes, &client).await

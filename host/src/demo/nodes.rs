@@ -16,13 +16,17 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
+    /// None yet; whatever runs in the folder ends with this.
+    pub fn new(folder: &Folder) -> Nodes {
+        Nodes { root: folder.root().to_owned(), daemons: Vec::new(), frozen: BTreeSet::new() }
+    }
+
     /// Starts every daemon.
-    pub fn start(folder: &Folder) -> Result<Nodes, String> {
-        let mut nodes = Nodes { root: folder.root().to_owned(), daemons: Vec::new(), frozen: BTreeSet::new() };
+    pub fn start_all(&mut self, folder: &Folder) -> Result<(), String> {
         for node in &folder.nodes {
-            nodes.daemons.push((node.name.clone(), start(folder, node)?));
+            self.daemons.push((node.name.clone(), start(folder, node)?));
         }
-        Ok(nodes)
+        Ok(())
     }
 
     /// Starts a daemon again.

@@ -16,6 +16,9 @@ use tokio::sync::watch;
 /// A server gets at least this long, if the budget has it.
 const SHARE_MIN: Duration = Duration::from_secs(1);
 
+/// With less left, another try would tell nothing but that there was no time.
+const TRY_MIN: Duration = Duration::from_millis(50);
+
 /// Between two rounds through all servers, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
@@ -116,7 +119,7 @@ impl Servers {
         repeat: Repeat,
         mut request: impl AsyncFnMut(&Arc<Connection>) -> Result<T, Fault>,
     ) -> Result<Answer<T>, Trouble> {
-        let mut course = Course { repeat, unsure: false, last: "there was no time".to_owned() };
+        let mut course = Course { repeat, tried: false, unsure: false, last: "there was no time".to_owned() };
         let mut pause = PAUSE.0;
         let mut tries = None;
         loop {
@@ -124,9 +127,10 @@ impl Servers {
             let tries = tries.get_or_insert_with(|| tries_for(candidates.len()));
             for endpoint in &candidates {
                 let share = share(cx.left(), *tries);
-                if share.is_zero() {
+                if share.is_zero() || (course.tried && share < TRY_MIN) {
                     return Err(course.over());
                 }
+                course.tried = true;
                 *tries = tries.saturating_sub(1);
                 match self.attempt(endpoint, share, &mut request).await {
                     Ok(value) => return Ok(Answer { value, unsure: course.unsure }),
@@ -197,6 +201,7 @@ impl Servers {
         }
         *current = Some(Arc::clone(&connection));
         drop(current);
+        log::info(&format!("connected to etcd at {endpoint}"));
         self.moved.send_replace(());
         Ok(connection)
     }
@@ -219,9 +224,10 @@ impl Servers {
         };
         let patience = (cx.left() / 3).min(DISCOVERY_PATIENCE);
         let looked_up = tokio::time::timeout(patience, discovery::by_srv(&srv, &self.transport, patience)).await;
-        let found = looked_up.unwrap_or_default();
+        let mut found = looked_up.unwrap_or_default();
         let mut topology = lock(&self.topology);
         if !found.is_empty() {
+            found.extend(self.transport.config.named.iter().cloned());
             topology.configure(found);
         }
         topology.candidates()
@@ -254,7 +260,9 @@ impl Servers {
             return Ok(());
         };
         lock(&self.topology).check_term(header.cluster_id(), header.raft_term()).map_err(|known| {
-            Fault::Unsure(format!("it answers in term {}, when term {known} was seen already", header.raft_term()))
+            let why = format!("it answers in term {}, when term {known} was seen already", header.raft_term());
+            log::warn(&format!("an etcd server lives in the past: {why}; another is asked"));
+            Fault::Unsure(why)
         })
     }
 
@@ -289,6 +297,7 @@ impl Moves {
 /// How a request fares from try to try.
 struct Course {
     repeat: Repeat,
+    tried: bool,
     unsure: bool,
     last: String,
 }

@@ -25,13 +25,16 @@ fn record_name(service: &str, srv: &Srv) -> String {
 
 /// The servers of the first service that has records; none when no service has, or no resolver answers.
 pub(crate) async fn by_srv(srv: &Srv, transport: &Arc<Transport>, patience: Duration) -> Vec<Endpoint> {
-    let resolver = match TokioResolver::builder_tokio() {
-        Ok(builder) => builder.build(),
+    match TokioResolver::builder_tokio() {
+        Ok(builder) => look_up(&builder.build(), srv, transport, patience).await,
         Err(error) => {
             log::warn(&format!("etcd3.srv: the resolver's configuration can not be read: {error}"));
-            return Vec::new();
+            Vec::new()
         }
-    };
+    }
+}
+
+async fn look_up(resolver: &TokioResolver, srv: &Srv, transport: &Arc<Transport>, patience: Duration) -> Vec<Endpoint> {
     // All at once, looked at in their order: most of them do not exist, and a resolver may take its time to say so.
     let lookups = SERVICES.map(|service| {
         let (resolver, name) = (resolver.clone(), record_name(service, srv));
@@ -128,33 +131,4 @@ fn read_members(answer: &[u8]) -> Result<Vec<Endpoint>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_looked_for_under_the_services_names() {
-        let check = |domain: &str, suffix: Option<&str>, expected: &str| {
-            let srv = Srv { domain: domain.to_owned(), suffix: suffix.map(str::to_owned) };
-            assert_eq!(record_name("etcd-client-ssl", &srv), expected);
-        };
-        check("example.com", None, "_etcd-client-ssl._tcp.example.com");
-        check("example.com.", Some("main"), "_etcd-client-ssl-main._tcp.example.com");
-    }
-
-    #[test]
-    fn what_members_say_is_read_leniently() {
-        let check = |answer: &str, expected: Result<&[&str], &str>| {
-            let read = read_members(answer.as_bytes());
-            let read = read.map(|found| found.iter().map(Endpoint::to_string).collect::<Vec<_>>());
-            match expected {
-                Ok(expected) => assert_eq!(read.unwrap(), expected),
-                Err(expected) => assert_eq!(read.unwrap_err(), expected),
-            }
-        };
-        check("nonsense", Err("the answer is no HTTP"));
-        check("HTTP/1.0 404 Not Found\r\n\r\n", Err("the answer is \"404\""));
-        let body = r#"[{"clientURLs":["http://a:2379","http://a:2379","ftp://b"]},{"id":1},{"clientURLs":7}]"#;
-        check(&format!("HTTP/1.1 200 OK\r\nX: y\r\n\r\n{body}"), Ok(&["http://a:2379"]));
-        check("HTTP/1.1 200 OK\r\n\r\n[]", Ok(&[]));
-    }
-}
+mod tests;

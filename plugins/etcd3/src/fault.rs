@@ -21,6 +21,17 @@ pub(crate) enum Fault {
     Refused(String),
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Fault::Unsent(why) | Fault::Unsure(why) | Fault::Token(why) | Fault::Denied(why) | Fault::Refused(why) => {
+                why
+            }
+            Fault::LeaseGone => "the lease is gone",
+        })
+    }
+}
+
 /// Answers that were given before anything was proposed to the cluster.
 const NOT_PROPOSED: [&str; 5] =
     ["no leader", "too many requests", "server stopped", "not capable", "rpc not supported for learner"];
@@ -58,7 +69,7 @@ fn of_status(status: &Status) -> Fault {
         return Fault::Unsure(text);
     }
     match status.code() {
-        Code::ResourceExhausted => Fault::Unsent(text),
+        Code::ResourceExhausted | Code::Unimplemented => Fault::Unsent(text),
         Code::Unavailable
         | Code::DeadlineExceeded
         | Code::FailedPrecondition

@@ -43,26 +43,26 @@ impl Etcd3 {
         let begun = clock::now();
         let leader = self.keys.leader();
         let absent = Compare::create_revision(leader.as_str(), CompareOp::Equal, 0);
-        let kv = match self.lock_txn(cx, vec![absent], self.put_lock(granted.id, value, also)).await?.value {
-            Outcome::Done(revision) => return Ok(Some(self.taken(granted, revision, begun))),
+        let kv = match self.lock_txn(cx, vec![absent], self.put_lock(granted.id, value, also), &[]).await?.value {
+            Outcome::Done(revision) => return Ok(Some(self.taken(granted, revision, begun, also))),
             Outcome::Found(kv) => kv,
             Outcome::Absent => return Ok(None),
         };
         if kv.value() != value {
-            self.note_lock(&kv);
             log::debug("the lock is held by another member");
             return Ok(None);
         }
-        if kv.lease() == granted.id && also.is_empty() {
-            return Ok(Some(self.taken(granted, kv.mod_revision(), begun)));
+        // Written anew where a request to remove it went unanswered: that one was for another revision.
+        if kv.lease() == granted.id && also.is_empty() && !self.lock_unsure.load(Ordering::Acquire) {
+            return Ok(Some(self.taken(granted, kv.mod_revision(), begun, also)));
         }
         // Our name on another lease is that of an earlier life of this member: we take it over.
         let same = Compare::mod_revision(leader.as_str(), CompareOp::Equal, kv.mod_revision());
-        let answer = self.lock_txn(cx, vec![same], self.put_lock(granted.id, value, also)).await?;
+        let answer = self.lock_txn(cx, vec![same], self.put_lock(granted.id, value, also), &[]).await?;
         Ok(match answer.value {
-            Outcome::Done(revision) => Some(self.taken(granted, revision, begun)),
+            Outcome::Done(revision) => Some(self.taken(granted, revision, begun, also)),
             Outcome::Found(kv) if answer.unsure && kv.lease() == granted.id => {
-                Some(self.taken(granted, kv.mod_revision(), begun))
+                Some(self.taken(granted, kv.mod_revision(), begun, also))
             }
             _ => None,
         })
@@ -100,8 +100,7 @@ impl Etcd3 {
     async fn confirm(&self, cx: &Cx, granted: Granted, lease: &Lease, also: &[Write]) -> Tried<Option<Lease>> {
         let begun = clock::now();
         let leader = self.keys.leader();
-        let ours = Compare::lease(leader.as_str(), CompareOp::Equal, granted.id);
-        let kv = match self.lock_txn(cx, vec![ours], self.put_also(also)).await?.value {
+        let kv = match self.write_along(cx, granted, also).await? {
             Outcome::Done(_) => {
                 self.memory().confirm_lock(begun);
                 return Ok(Some(self.lease_of(granted, self.lock_revision())));
@@ -111,7 +110,6 @@ impl Etcd3 {
             Outcome::Absent if granted.id.to_string() != lease.session => return Ok(None),
             Outcome::Absent => return self.create_again(cx, granted, also).await,
         };
-        self.note_lock(&kv);
         let member = self.keys.member().as_bytes();
         let mine = kv.lease() == granted.id || kv.lease().to_string() == lease.session;
         if kv.value() != member || !mine {
@@ -119,14 +117,75 @@ impl Etcd3 {
         }
         // The lock hangs on the lease that we had before: the ttl changed, or this object is new.
         let same = Compare::mod_revision(leader.as_str(), CompareOp::Equal, kv.mod_revision());
-        let answer = self.lock_txn(cx, vec![same], self.put_lock(granted.id, member, also)).await?;
+        let answer = self.lock_txn(cx, vec![same], self.put_lock(granted.id, member, also), &[]).await?;
         Ok(match answer.value {
-            Outcome::Done(revision) => Some(self.taken(granted, revision, begun)),
+            Outcome::Done(revision) => Some(self.taken(granted, revision, begun, also)),
             Outcome::Found(kv) if answer.unsure && kv.lease() == granted.id => {
-                Some(self.taken(granted, kv.mod_revision(), begun))
+                Some(self.taken(granted, kv.mod_revision(), begun, also))
             }
             _ => None,
         })
+    }
+
+    /// Removes the lock if it is ours on that lease, in the revision that is known or turns out to be there: a late
+    /// request must not remove a lock that was taken again.
+    async fn delete_lock(&self, cx: &Cx, lease: i64, also: &[Write]) -> Tried<Answer<bool>> {
+        let leader = self.keys.leader();
+        let mut unsure = false;
+        loop {
+            let known = self.memory().revision(leader.as_bytes()).unwrap_or(0);
+            let when = vec![
+                Compare::lease(leader.as_str(), CompareOp::Equal, lease),
+                Compare::value(leader.as_str(), CompareOp::Equal, self.keys.member()),
+                Compare::mod_revision(leader.as_str(), CompareOp::Equal, known),
+            ];
+            let mut then = self.put_also(also);
+            then.push(TxnOp::delete(leader.as_str(), None));
+            let answer = self.lock_txn(cx, when, then, &[]).await?;
+            unsure |= answer.unsure;
+            match answer.value {
+                Outcome::Done(revision) => {
+                    self.memory().gone(leader.as_bytes(), revision);
+                    self.note_writes(also, revision);
+                    return Ok(Answer { value: true, unsure });
+                }
+                Outcome::Found(kv)
+                    if kv.lease() == lease
+                        && kv.value() == self.keys.member().as_bytes()
+                        && kv.mod_revision() != known => {}
+                _ => return Ok(Answer { value: false, unsure }),
+            }
+        }
+    }
+
+    /// Writes what goes along, if the lock hangs on our lease, and over the revisions that are known or turn out to be
+    /// there: a late request of an earlier loop must not bring its values back.
+    async fn write_along(&self, cx: &Cx, granted: Granted, also: &[Write]) -> Tried<Outcome> {
+        let leader = self.keys.leader();
+        let paths: Vec<_> = also.iter().map(|write| self.keys.path(&write.key)).collect();
+        let mut unsure = false;
+        loop {
+            let mut when = vec![Compare::lease(leader.as_str(), CompareOp::Equal, granted.id)];
+            for path in &paths {
+                let known = self.memory().revision(path.as_bytes()).unwrap_or(0);
+                when.push(Compare::mod_revision(path.as_str(), CompareOp::Equal, known));
+            }
+            let answer = self.lock_txn(cx, when, self.put_also(also), &paths).await?;
+            unsure |= answer.unsure;
+            match answer.value {
+                Outcome::Done(revision) => {
+                    self.note_writes(also, revision);
+                    return Ok(Outcome::Done(revision));
+                }
+                Outcome::Found(kv) if kv.lease() == granted.id => {
+                    // The lock is ours; what goes along is there already, or has another revision than we knew.
+                    if unsure && self.news(also).is_empty() {
+                        return Ok(Outcome::Done(kv.mod_revision()));
+                    }
+                }
+                other => return Ok(other),
+            }
+        }
     }
 
     /// The lock was removed by hand while our lease lives: we write it again, unless somebody else had it
@@ -138,9 +197,9 @@ impl Etcd3 {
         let begun = clock::now();
         let member = self.keys.member().as_bytes();
         let absent = Compare::create_revision(self.keys.leader(), CompareOp::Equal, 0);
-        Ok(match self.lock_txn(cx, vec![absent], self.put_lock(granted.id, member, also)).await?.value {
-            Outcome::Done(revision) => Some(self.taken(granted, revision, begun)),
-            Outcome::Found(kv) if kv.lease() == granted.id => Some(self.taken(granted, kv.mod_revision(), begun)),
+        Ok(match self.lock_txn(cx, vec![absent], self.put_lock(granted.id, member, also), &[]).await?.value {
+            Outcome::Done(revision) => Some(self.taken(granted, revision, begun, also)),
+            Outcome::Found(kv) if kv.lease() == granted.id => Some(self.taken(granted, kv.mod_revision(), begun, also)),
             _ => None,
         })
     }
@@ -148,21 +207,13 @@ impl Etcd3 {
     /// Gives the lock back, if it hangs on the lease that the host knows, or on ours.
     pub(crate) async fn release(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<bool> {
         let mut session = self.session.lock().await;
-        let leader = self.keys.leader();
         let known: i64 = lease.session.parse().unwrap_or(0);
         let ours = session.id(self.ttl());
         let mut unsure = false;
         for id in [Some(known), ours.filter(|id| *id != known)].into_iter().flatten().filter(|id| *id != 0) {
-            let mut then = self.put_also(also);
-            then.push(TxnOp::delete(leader.as_str(), None));
-            let mine = vec![
-                Compare::lease(leader.as_str(), CompareOp::Equal, id),
-                Compare::value(leader.as_str(), CompareOp::Equal, self.keys.member()),
-            ];
-            let answer = self.lock_txn(cx, mine, then).await?;
+            let answer = self.delete_lock(cx, id, also).await?;
             unsure |= answer.unsure;
-            if let Outcome::Done(revision) = answer.value {
-                self.memory().gone(leader.as_bytes(), revision);
+            if answer.value {
                 self.settle_lock(cx, &mut session).await;
                 return Ok(true);
             }
@@ -172,10 +223,19 @@ impl Etcd3 {
         Ok(unsure)
     }
 
-    /// One transaction that looks at the lock, writes, or else reads the lock.
-    async fn lock_txn(&self, cx: &Cx, when: Vec<Compare>, then: Vec<TxnOp>) -> Tried<Answer<Outcome>> {
-        let or_else = vec![TxnOp::get(self.keys.leader(), None)];
-        let txn = Txn::new().when(when).and_then(then).or_else(or_else);
+    /// One transaction that looks at the lock, writes, or else reads the lock and those other keys, which are
+    /// remembered.
+    async fn lock_txn(
+        &self,
+        cx: &Cx,
+        when: Vec<Compare>,
+        then: Vec<TxnOp>,
+        others: &[String],
+    ) -> Tried<Answer<Outcome>> {
+        let leader = self.keys.leader();
+        let paths = std::iter::once(&leader).chain(others);
+        let reads: Vec<_> = paths.clone().map(|path| TxnOp::get(path.as_str(), None)).collect();
+        let txn = Txn::new().when(when).and_then(then).or_else(reads);
         // Until there is an answer, also if the call is given up meanwhile.
         let before = self.lock_unsure.swap(true, Ordering::AcqRel);
         let answer =
@@ -188,15 +248,16 @@ impl Etcd3 {
         self.lock_unsure.store(before || !sure, Ordering::Release);
         let Answer { value, unsure } = answer?;
         let revision = revision_of(&value);
-        let outcome = match (value.succeeded(), found(value)) {
-            (true, _) => Outcome::Done(revision),
-            (false, Some(kv)) => Outcome::Found(kv),
-            (false, None) => {
-                self.memory().gone(self.keys.leader().as_bytes(), revision);
-                Outcome::Absent
-            }
-        };
-        Ok(Answer { value: outcome, unsure })
+        if value.succeeded() {
+            return Ok(Answer { value: Outcome::Done(revision), unsure });
+        }
+        let mut read = found(&value);
+        let mut memory = self.memory();
+        for (path, kv) in paths.zip(&read) {
+            memory.read(path.as_bytes(), kv.as_ref(), revision);
+        }
+        let lock = read.drain(..).next().flatten();
+        Ok(Answer { value: lock.map_or(Outcome::Absent, Outcome::Found), unsure })
     }
 
     fn put_lock(&self, lease: i64, value: &[u8], also: &[Write]) -> Vec<TxnOp> {
@@ -224,13 +285,17 @@ impl Etcd3 {
         also.iter().filter(is_news).cloned().collect()
     }
 
-    fn taken(&self, granted: Granted, revision: i64, begun: Duration) -> Lease {
+    fn taken(&self, granted: Granted, revision: i64, begun: Duration, also: &[Write]) -> Lease {
         self.memory().took_lock(granted.id, revision, begun);
+        self.note_writes(also, revision);
         self.lease_of(granted, revision)
     }
 
-    fn note_lock(&self, kv: &KeyValue) {
-        self.memory().put(kv.key(), kv.value(), kv.lease(), kv.mod_revision());
+    fn note_writes(&self, also: &[Write], revision: i64) {
+        let mut memory = self.memory();
+        for write in also {
+            memory.put(self.keys.path(&write.key).as_bytes(), &write.value, 0, revision);
+        }
     }
 
     fn lock_revision(&self) -> i64 {

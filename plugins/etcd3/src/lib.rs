@@ -11,11 +11,14 @@
 //! long as that is young, and values that are in the store already are not written. An idle member costs one request
 //! per loop, the reading; a leader whose `status` moved costs one transaction more.
 //!
+//! **Late requests.** A request that went unanswered may be applied when its server wakes up, long after. So nothing is
+//! written but over the revision that it was meant for, and where a request for the lock has an unknown fate and we do
+//! not hold it, the lease in that request is ended.
+//!
 //! **Rooms.** `config` reads the section; `endpoint`, `topology`, `discovery` say where servers are, `transport`,
 //! `tls`, `dns` how to reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
 //! error means for a request; `session` is the lease; `keys` and `memory` are the keys and what is known of them;
-//! `leader`, `member`, `write`, `watch` and
-//! `backend` are the operations.
+//! `leader`, `member`, `write`, `watch` and `backend` are the operations.
 
 mod backend;
 mod call;

@@ -2,9 +2,8 @@
 //! used any more.
 
 use crate::backend::{Etcd3, TTL_MAX};
-use crate::call::{Repeat, Tried, Trouble};
+use crate::call::{Repeat, Trouble};
 use crate::session::Session;
-use etcd_client::{PutOptions, ResponseHeader};
 use regent_plugin_sdk::{Cx, DcsError, ErrorKind, Result, log};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,23 +25,12 @@ impl Etcd3 {
             if let Some(revision) = self.memory().revision_if(path.as_bytes(), value, granted.id) {
                 return Ok(revision.to_string());
             }
-            match self.put_member(cx, value, granted.id).await {
+            match self.overwrite(cx, &path, value, granted.id).await {
                 Err(Trouble::LeaseGone) if !last => session.forget(),
                 other => return Ok(other?.to_string()),
             }
         }
         Err(DcsError::new(ErrorKind::Unavailable, "the lease ends as soon as it is granted"))
-    }
-
-    async fn put_member(&self, cx: &Cx, value: &[u8], lease: i64) -> Tried<i64> {
-        let path = self.keys.own_member();
-        let answer = self.servers.run(cx, Repeat::Write, async |connection| {
-            let options = PutOptions::new().with_lease(lease);
-            Ok(connection.kv().put(path.as_str(), value, Some(options)).await?)
-        });
-        let revision = answer.await?.value.header().map_or(0, ResponseHeader::revision);
-        self.memory().put(path.as_bytes(), value, lease, revision);
-        Ok(revision)
     }
 
     /// We do not have the lock. If some request for it went unanswered, that could still take it, or remove it, when
@@ -57,11 +45,12 @@ impl Etcd3 {
         log::info("a request for the lock went unanswered: its lease is ended");
         session.forget();
         let settling = async {
-            let member = self.memory().value_on(self.keys.own_member().as_bytes(), old);
+            let path = self.keys.own_member();
+            let member = self.memory().value_on(path.as_bytes(), old);
             if let Some(value) = member {
                 let granted = session.fresh(cx, self.ttl()).await?;
                 self.memory().use_lease(granted.id);
-                self.put_member(cx, &value, granted.id).await?;
+                self.overwrite(cx, &path, &value, granted.id).await?;
             }
             let revoked = self
                 .servers

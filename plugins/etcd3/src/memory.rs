@@ -60,12 +60,26 @@ impl Memory {
 
     /// Everything was read at that revision, by a request that began then.
     pub fn reading(&mut self, kvs: &[KeyValue], revision: i64, begun: Duration) {
+        if revision < self.loaded {
+            // The store's history never goes backwards: it is another store, or was restored.
+            self.seen.clear();
+            self.loaded = 0;
+        }
         self.seen.retain(|_, seen| seen.revision > revision);
         for kv in kvs {
             self.put(kv.key(), kv.value(), kv.lease(), kv.mod_revision());
         }
         self.loaded = self.loaded.max(revision);
         self.lock_checked = Some(begun);
+    }
+
+    /// A key was read at that revision: whatever was known of it before counts no more.
+    pub fn read(&mut self, path: &[u8], kv: Option<&KeyValue>, revision: i64) {
+        self.seen.remove(path);
+        match kv {
+            Some(kv) => self.put(path, kv.value(), kv.lease(), kv.mod_revision()),
+            None => self.gone(path, revision),
+        }
     }
 
     /// The revision up to which the daemon has read.
@@ -251,5 +265,11 @@ mod tests {
         assert!(!memory.lock_was_foreign() && memory.revision(leader) == Some(14));
         memory.reading(&[], 15, clock::now());
         assert!(!memory.lock_is(7, minute) && memory.loaded() == 15);
+        memory.put(b"/service/demo/status", b"1", 0, 20);
+        memory.read(b"/service/demo/status", None, 16);
+        assert_eq!(memory.revision(b"/service/demo/status"), None, "a reading is worth more than what was known");
+        memory.put(b"/service/demo/status", b"1", 0, 20);
+        memory.reading(&[], 3, clock::now());
+        assert_eq!((memory.revision(b"/service/demo/status"), memory.loaded()), (None, 3), "another store");
     }
 }

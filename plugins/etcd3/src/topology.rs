@@ -35,7 +35,7 @@ impl Topology {
         Topology { configured, ..Topology::default() }
     }
 
-    /// What is configured changed: SRV records were found.
+    /// What is configured changed: SRV records were found. The named servers follow them.
     pub fn configure(&mut self, configured: Vec<Endpoint>) {
         self.configured = configured;
     }

@@ -45,15 +45,25 @@ pub(crate) struct Watching {
     seen: i64,
     /// The last revision that the daemon must hear of at once.
     changed: i64,
-    /// A revision that the daemon should hear of by then, unless it read it before.
-    late: Option<(i64, Duration)>,
+    /// What the daemon should hear of some time, unless it reads it before.
+    late: Option<Late>,
     /// A new token was got for the stream, which has yet to show that it works.
     renewed: bool,
+}
+
+/// Events that may be told late: the first and the last revision, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Late {
+    first: i64,
+    last: i64,
+    due: Duration,
 }
 
 struct Standing {
     connection: Arc<Connection>,
     stream: WatchStream,
+    /// It told something, so that it is worth beginning anew at once when it ends.
+    works: bool,
 }
 
 impl Watching {
@@ -65,16 +75,35 @@ impl Watching {
         }
     }
 
-    /// When to look up from the stream.
-    fn next_look(&mut self, loaded: i64) -> Option<Duration> {
-        self.late.take_if(|(revision, _)| *revision <= loaded);
-        let (revision, due) = self.late?;
-        let wait = due.saturating_sub(clock::now());
+    /// When to look up from the stream. What was read up to `loaded` need not be told.
+    fn next_look(&mut self, loaded: i64, pace: Duration) -> Option<Duration> {
+        self.late.take_if(|late| late.last <= loaded);
+        let late = self.late.as_mut()?;
+        if late.first <= loaded {
+            *late = Late { first: loaded + 1, due: clock::now() + pace, ..*late };
+        }
+        let wait = late.due.saturating_sub(clock::now());
         if wait.is_zero() {
-            self.changed = self.changed.max(revision);
+            self.changed = self.changed.max(late.last);
             self.late = None;
         }
         Some(wait)
+    }
+
+    /// Something that may be told late.
+    fn tell_late(&mut self, revision: i64, pace: Duration) {
+        match &mut self.late {
+            Some(late) => late.last = late.last.max(revision),
+            None => self.late = Some(Late { first: revision, last: revision, due: clock::now() + pace }),
+        }
+    }
+
+    /// The stream told something.
+    fn work(&mut self) {
+        self.renewed = false;
+        if let Some(standing) = &mut self.standing {
+            standing.works = true;
+        }
     }
 }
 
@@ -98,7 +127,7 @@ impl Etcd3 {
         watching.cover(cursor.revision);
         let mut moved = self.servers.moves();
         loop {
-            let look = watching.next_look(self.memory().loaded());
+            let look = watching.next_look(self.memory().loaded(), self.loop_wait);
             if watching.changed > cursor.revision {
                 return Ok(WatchEnd::Changed);
             }
@@ -123,7 +152,7 @@ impl Etcd3 {
                 Err(error) => Heard::Ended(Fault::from(error)),
             };
             match heard {
-                Heard::Fine => {}
+                Heard::Fine => watching.work(),
                 Heard::Lost => {
                     *watching = Watching::default();
                     return Ok(WatchEnd::Changed);
@@ -142,7 +171,7 @@ impl Etcd3 {
                 let connection = self.servers.connection(&endpoint, patience).await?;
                 let options = WatchOptions::new().with_prefix().with_start_revision(from);
                 let stream = connection.watch().watch(self.keys.prefix(), Some(options)).await?;
-                Ok::<_, Fault>(Standing { connection, stream })
+                Ok::<_, Fault>(Standing { connection, stream, works: false })
             };
             let fault = match tokio::time::timeout(patience, begin).await {
                 Ok(Ok(standing)) => {
@@ -150,7 +179,7 @@ impl Etcd3 {
                     return Ok(standing);
                 }
                 Ok(Err(Fault::Denied(why))) => return Err(DcsError::new(ErrorKind::Auth, why)),
-                Ok(Err(fault)) => format!("{fault:?}"),
+                Ok(Err(fault)) => fault.to_string(),
                 Err(_) => "no answer in time".to_owned(),
             };
             last = format!("{endpoint}: {fault}");
@@ -164,6 +193,10 @@ impl Etcd3 {
             if header.cluster_id() != cursor.cluster && header.cluster_id() != 0 {
                 return Heard::Lost;
             }
+            if message.created() && header.revision() < cursor.revision {
+                // It would tell of the future without having reached the present: another must be heard, or read.
+                return Heard::Ended(Fault::Unsure("the server lags behind what was read".to_owned()));
+            }
             if let Err(fault) = self.servers.check_header(Some(header)) {
                 return Heard::Ended(fault);
             }
@@ -175,7 +208,6 @@ impl Etcd3 {
             let status = tonic::Status::unknown(message.cancel_reason());
             return Heard::Ended(Fault::from(etcd_client::Error::GRpcStatus(status)));
         }
-        watching.renewed = false;
         let mut memory = self.memory();
         for event in message.events() {
             let Some(kv) = event.kv() else { continue };
@@ -184,12 +216,7 @@ impl Etcd3 {
             match memory.event(kv, event.event_type() == EventType::Delete) {
                 Weight::None => {}
                 Weight::Now => watching.changed = watching.changed.max(revision),
-                Weight::Late => {
-                    watching.late = match watching.late {
-                        Some((earlier, due)) => Some((earlier.max(revision), due)),
-                        None => Some((revision, clock::now() + self.loop_wait)),
-                    };
-                }
+                Weight::Late => watching.tell_late(revision, self.loop_wait),
             }
         }
         Heard::Fine
@@ -208,7 +235,11 @@ impl Etcd3 {
             return if renewed { Ok(()) } else { Err(error) };
         }
         self.servers.failed(&ended.connection.endpoint);
-        Ok(())
+        if ended.works {
+            Ok(())
+        } else {
+            Err(DcsError::new(ErrorKind::Unavailable, format!("the watch ended: {fault}")))
+        }
     }
 }
 
@@ -229,6 +260,22 @@ mod tests {
         for text in ["", "7", "x:1", "1:x", "1:-1", "1:2:3"] {
             assert_eq!(Cursor::read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn heartbeats_that_were_read_are_not_told() {
+        let pace = Duration::from_secs(60);
+        let mut watching = Watching::default();
+        assert_eq!(watching.next_look(0, pace), None);
+        watching.tell_late(5, pace);
+        watching.tell_late(7, pace);
+        assert!(watching.next_look(4, pace).is_some_and(|wait| wait <= pace));
+        assert!(watching.next_look(6, pace).is_some(), "the last one is still to be told");
+        assert_eq!(watching.late.map(|late| (late.first, late.last)), Some((7, 7)));
+        assert_eq!(watching.next_look(7, pace), None);
+        watching.tell_late(8, Duration::ZERO);
+        assert_eq!(watching.next_look(7, pace), Some(Duration::ZERO));
+        assert_eq!((watching.changed, watching.late), (8, None));
     }
 
     #[test]

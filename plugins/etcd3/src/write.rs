@@ -4,7 +4,7 @@
 
 use crate::backend::Etcd3;
 use crate::call::{Answer, Repeat, Tried};
-use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use regent_plugin_sdk::{Cx, Expect, Key, Result};
 
 /// What a conditional write came to.
@@ -21,14 +21,14 @@ impl Etcd3 {
         let path = self.keys.path(key);
         let put = TxnOp::put(path.as_str(), value, None);
         let revision = match expect {
-            Expect::Any => Some(self.overwrite(cx, &path, value).await?),
+            Expect::Any => Some(self.overwrite(cx, &path, value, 0).await?),
             Expect::Absent => self.once(cx, &path, 0, put).await?,
             Expect::Is(version) => match version_of(version) {
                 Some(revision) => self.once(cx, &path, revision, put).await?,
                 None => None,
             },
         };
-        if let Some(revision) = revision {
+        if let Some(revision) = revision.filter(|_| *expect != Expect::Any) {
             self.memory().put(path.as_bytes(), value, 0, revision);
         }
         Ok(revision.map(|revision| revision.to_string()))
@@ -51,21 +51,26 @@ impl Etcd3 {
         Ok(revision.is_some())
     }
 
-    /// Writes over the revision that is known, or over the one that turns out to be there, until it is done.
-    async fn overwrite(&self, cx: &Cx, path: &str, value: &[u8]) -> Result<i64> {
+    /// Writes over the revision that is known, or over the one that turns out to be there, until it is done; on a
+    /// lease, or 0.
+    pub(crate) async fn overwrite(&self, cx: &Cx, path: &str, value: &[u8], lease: i64) -> Tried<i64> {
         let mut known = self.known(path);
         let mut unsure = false;
-        loop {
-            let put = TxnOp::put(path, value, None);
+        let revision = loop {
+            let put = TxnOp::put(path, value, Some(PutOptions::new().with_lease(lease)));
             let answer = self.over(cx, Repeat::Write, path, known, put).await?;
             unsure |= answer.unsure;
             known = match answer.value {
-                Outcome::Done(revision) => return Ok(revision),
+                Outcome::Done(revision) => break revision,
                 // An earlier try of ours did it.
-                Outcome::Found(Some(kv)) if unsure && kv.value() == value => return Ok(kv.mod_revision()),
+                Outcome::Found(Some(kv)) if unsure && kv.value() == value && kv.lease() == lease => {
+                    break kv.mod_revision();
+                }
                 Outcome::Found(kv) => kv.map_or(0, |kv| kv.mod_revision()),
             };
-        }
+        };
+        self.memory().put(path.as_bytes(), value, lease, revision);
+        Ok(revision)
     }
 
     /// The same for a deletion. `None`: nothing was there.
@@ -100,7 +105,11 @@ impl Etcd3 {
             .or_else(vec![TxnOp::get(path, None)]);
         let answer = self.servers.run(cx, repeat, async |connection| Ok(connection.kv().txn(txn.clone()).await?));
         let Answer { value, unsure } = answer.await?;
-        let outcome = if value.succeeded() { Outcome::Done(revision_of(&value)) } else { Outcome::Found(found(value)) };
+        let outcome = if value.succeeded() {
+            Outcome::Done(revision_of(&value))
+        } else {
+            Outcome::Found(found(&value).pop().flatten())
+        };
         Ok(Answer { value: outcome, unsure })
     }
 
@@ -114,12 +123,13 @@ pub(crate) fn revision_of(answer: &TxnResponse) -> i64 {
     answer.header().map_or(0, etcd_client::ResponseHeader::revision)
 }
 
-/// What a transaction read.
-pub(crate) fn found(answer: TxnResponse) -> Option<KeyValue> {
-    answer.op_responses().into_iter().find_map(|response| match response {
-        TxnOpResponse::Get(mut get) => get.take_kvs().pop(),
+/// What a transaction read: one answer for each key that it asked for.
+pub(crate) fn found(answer: &TxnResponse) -> Vec<Option<KeyValue>> {
+    let read = |response| match response {
+        TxnOpResponse::Get(mut get) => Some(get.take_kvs().pop()),
         _ => None,
-    })
+    };
+    answer.op_responses().into_iter().filter_map(read).collect()
 }
 
 fn version_of(version: &str) -> Option<i64> {

@@ -105,6 +105,60 @@ async fn a_frozen_server_takes_no_watch_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_all_are_frozen_the_budget_is_kept_and_all_goes_on_afterwards() {
+    let store = Store::cluster(3).await;
+    let a = lasting("a", &store.section()).await;
+    let lease = heartbeat(&a, acquire(&a).await, "1").await;
+    store.servers.iter().for_each(support::server::Server::freeze);
+    assert_eq!(failed(a.load(SHORT).await), ErrorKind::Unavailable);
+    assert_eq!(failed(a.renew_leader(SHORT, lease.clone(), status("2")).await), ErrorKind::Indeterminate);
+    store.servers.iter().for_each(support::server::Server::thaw);
+    let lease = eventually("it answers again", async || {
+        a.renew_leader(BUDGET, lease.clone(), status("3")).await.ok().map(|lease| lease.expect("it is ours"))
+    })
+    .await;
+    heartbeat(&a, lease, "4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_emptied_is_a_new_beginning() {
+    let mut store = Store::start().await;
+    let a = lasting("a", &store.section()).await;
+    let lease = heartbeat(&a, acquire(&a).await, "1").await;
+    let mut changes = a.changes();
+    a.set_cursor(load(&a).await.cursor);
+    store.servers[0].kill();
+    store.servers[0].wipe();
+    store.servers[0].restart().await;
+    tokio::time::timeout(support::PATIENCE, changes.changed()).await.expect("it wakes").expect("it is open");
+    assert!(a.renew_leader(BUDGET, lease, status("1")).await.expect("a verdict").is_none());
+    assert!(eventually("it can be read", async || a.load(BUDGET).await.ok()).await.entries.is_empty());
+    let lease = acquire(&a).await;
+    let lease = heartbeat(&a, lease, "1").await;
+    // Where the history is shorter than the one that was known.
+    a.set_cursor(load(&a).await.cursor);
+    changes.mark_unchanged();
+    let b = lasting("b", &store.section()).await;
+    b.touch_member(BUDGET, b"{}".to_vec()).await.expect("it is written");
+    tokio::time::timeout(support::PATIENCE, changes.changed()).await.expect("it wakes").expect("it is open");
+    assert!(a.release_leader(BUDGET, lease, vec![]).await.expect("a verdict"));
+}
+
+/// Nothing but the watch is going on: pings find out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_noticed_by_the_watch_alone() {
+    let store = Store::cluster(3).await;
+    let b = lasting("b", &store.section()).await;
+    let hosts = format!("{{\"hosts\": [{:?}, {:?}]}}", store.servers[1].address(), store.servers[2].address());
+    let a = lasting("a", &hosts).await;
+    let mut changes = b.changes();
+    b.set_cursor(load(&b).await.cursor);
+    store.servers[0].freeze();
+    a.put(BUDGET, key(KeyKind::Config), b"1".to_vec(), Expect::Any).await.expect("a verdict");
+    tokio::time::timeout(support::PATIENCE, changes.changed()).await.expect("it wakes").expect("it is open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_nothing_is_read_and_nothing_is_sure() {
     let mut store = Store::cluster(3).await;
     let a = lasting("a", &store.section()).await;
@@ -213,7 +267,7 @@ async fn a_lock_is_not_taken_by_a_request_of_long_ago() {
     assert!(a.release_leader(BUDGET, lease, vec![]).await.expect("a verdict"));
     let txns = || store.servers[0].metric_where("grpc_server_started_total", &|labels| labels.contains("Txn"));
     // The message to the lease passes, the transaction does not.
-    slow.swallow_after(1);
+    slow.swallow_from("/service/demo/leader");
     let lease = acquire(&a).await;
     assert!(slow.swallowed() > 0, "a server did not get it");
     assert!(a.release_leader(BUDGET, lease.clone(), vec![]).await.expect("a verdict"));
@@ -225,4 +279,24 @@ async fn a_lock_is_not_taken_by_a_request_of_long_ago() {
     assert!(find(&snapshot, &member_key("a")).is_some());
     let b = lasting("b", &store.section()).await;
     b.acquire_leader(BUDGET, b"b".to_vec(), vec![]).await.expect("a verdict").expect("it is free");
+}
+
+/// And a request to give the lock back must not remove it once it was taken again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_not_removed_by_a_request_of_long_ago() {
+    let store = Store::start().await;
+    let slow = Proxy::before(store.servers[0].client_port).await;
+    let a = lasting("a", &format!("{{\"proxy\": \"http://{}\"}}", slow.address())).await;
+    let lease = heartbeat(&a, acquire(&a).await, "1").await;
+    slow.swallow(true);
+    assert_eq!(failed(a.release_leader(SHORT, lease, vec![]).await), ErrorKind::Indeterminate);
+    slow.swallow(false);
+    let lease = acquire(&a).await;
+    let txns = || store.servers[0].metric_where("grpc_server_handled_total", &|labels| labels.contains("Txn"));
+    let before = txns();
+    slow.deliver_late();
+    eventually("the late request is handled", async || (txns() > before).then_some(())).await;
+    let snapshot = load(&a).await;
+    assert_eq!(find(&snapshot, &key(KeyKind::Leader)).expect("it is there").session, lease.session);
+    heartbeat(&a, lease, "2").await;
 }

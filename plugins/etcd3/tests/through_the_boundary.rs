@@ -4,6 +4,8 @@ mod support;
 
 use etcd_client::{CompactionOptions, PutOptions};
 use regent_plugin_api::host::{Backend, Expect, Key, KeyKind, OpenOptions, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::server::Store;
 use support::{BUDGET, eventually, find, key, lasting, load, member, member_key, open, options, pause};
@@ -39,6 +41,25 @@ async fn only_one_member_has_the_lock_and_it_ends_with_the_ttl() {
     assert!(acquire(&a, "a").await.is_none());
     // An expired lease is not used again: the loser can win the next time.
     eventually("the lock of b ends", async || acquire(&a, "a").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_want_the_lock_and_one_has_it() {
+    let store = Store::start().await;
+    let (holders, taken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let contend = async |name: String| {
+        let member = lasting(&name, &store.section()).await;
+        while taken.load(Ordering::SeqCst) < 200 {
+            let Some(lease) = acquire(&member, &name).await else { continue };
+            assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two have the lock");
+            taken.fetch_add(1, Ordering::SeqCst);
+            let lease =
+                member.renew_leader(BUDGET, lease, status(&name)).await.expect("a verdict").expect("it is ours");
+            holders.fetch_sub(1, Ordering::SeqCst);
+            assert!(member.release_leader(BUDGET, lease, vec![]).await.expect("a verdict"));
+        }
+    };
+    tokio::join!(contend("a".into()), contend("b".into()), contend("c".into()), contend("d".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Real Patroni nodes share a cluster with ours: they follow, lead, die and come back, and so do we beside them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use regent_harness::{Cluster, ClusterState, Node, Prober, peer};
 use serde_json::json;
 use std::time::Duration;
@@ -74,6 +74,58 @@ async fn one_of_our_nodes_among_two_of_patroni() -> Result<()> {
     cluster.nodes[2].start()?;
     a_stranger_lives_with_the_others(&cluster, &cluster.nodes[2]).await?;
     cluster.finish().await
+}
+
+/// SYNC: the same in synchronous mode, where besides no acknowledged write is lost with its leader.
+#[tokio::test]
+async fn one_of_our_nodes_among_two_of_patroni_in_synchronous_mode() -> Result<()> {
+    in_synchronous_mode("visit", &[0, 1]).await
+}
+
+/// The same the other way round.
+#[tokio::test]
+async fn a_patroni_node_among_two_of_ours_in_synchronous_mode() -> Result<()> {
+    in_synchronous_mode("guest", &[2]).await
+}
+
+async fn in_synchronous_mode(name: &str, peers: &[usize]) -> Result<()> {
+    if !is_installed() {
+        return Ok(());
+    }
+    let builder = Cluster::builder(name).peers(peers).dynamic(json!({"synchronous_mode": true}));
+    let cluster = builder.prepare().await?;
+    cluster.nodes[0].start()?;
+    cluster.wait_leader(Duration::from_secs(60)).await?;
+    cluster.nodes[1].start()?;
+    cluster.nodes[2].start()?;
+    let (first, standby) = wait_synchronous(&cluster, None).await?;
+    let prober = Prober::start(&cluster).await?;
+    switch(&cluster, &standby).await?;
+    wait_synchronous(&cluster, Some(&first)).await?;
+    cluster.node(&standby).kill_node()?;
+    let next = cluster.wait_leader_other_than(&standby, TTL + Duration::from_secs(30)).await?.name.clone();
+    cluster.node(&standby).start()?;
+    cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let (leader, again) = wait_synchronous(&cluster, Some(&standby)).await?;
+    ensure!(leader == next, "{leader} leads instead of {next}");
+    switch(&cluster, &again).await?;
+    wait_synchronous(&cluster, Some(&next)).await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}
+
+/// Waits for a leader, other than the one named, that has a synchronous standby; gives both names.
+async fn wait_synchronous(cluster: &Cluster, not: Option<&str>) -> Result<(String, String)> {
+    let found = |state: &ClusterState| {
+        let leader = state.leader().filter(|leader| Some(*leader) != not)?;
+        let standby = state.members().iter().find(|member| member["role"] == "sync_standby")?["name"].as_str()?;
+        Some((leader.to_owned(), standby.to_owned()))
+    };
+    let ready = |state: &ClusterState| found(state).is_some() && state.streaming() == cluster.nodes.len() - 1;
+    let state = cluster.wait_for("a synchronous standby", Duration::from_secs(90), ready).await?;
+    found(&state).context("it was there a moment ago")
 }
 
 /// CTL: the peer's own patronictl works on a cluster of ours.

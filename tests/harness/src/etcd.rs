@@ -1,5 +1,6 @@
 //! A real etcd on loopback, for clusters that several kinds of nodes share.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,9 @@ use crate::{http, wait};
 /// How long it may take to come up, to go, or to answer.
 const UP: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(3);
+
+/// How many messages there were, by method.
+pub type Requests = BTreeMap<String, f64>;
 
 /// A single etcd. Dropping it ends it and removes what it wrote.
 pub struct Etcd {
@@ -52,6 +56,8 @@ impl Etcd {
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
+        // Alone it has nobody to wait for when it comes back: an outage ends when it is started again.
+        command.args(["--heartbeat-interval", "50", "--election-timeout", "250"]);
         command.current_dir(root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let pid = reaper::spawn(self.folder.account().apply(&mut command))
             .context("cannot start etcd: tests/setup.sh says how to get it")?;
@@ -106,11 +112,11 @@ impl Etcd {
         process::send(self.pid(), Signal::SIGCONT)
     }
 
-    /// How many messages its clients have sent it: each request, and each message on a stream.
+    /// How many messages its clients have sent it, by method: each request, and each message on a stream.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn requests(&self) -> Result<f64> {
+    pub async fn requests(&self) -> Result<Requests> {
         Ok(count_messages(&self.get("/metrics").await?))
     }
 
@@ -119,9 +125,13 @@ impl Etcd {
     }
 }
 
-fn count_messages(metrics: &str) -> f64 {
-    let lines = metrics.lines().filter(|line| line.starts_with("grpc_server_msg_received_total{"));
-    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+fn count_messages(metrics: &str) -> Requests {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("grpc_server_msg_received_total{"));
+    let counts = lines.filter_map(|line| {
+        let method = line.split_once("grpc_method=\"")?.1.split_once('"')?.0;
+        Some((method.to_owned(), line.rsplit_once(' ')?.1.parse::<f64>().ok()?))
+    });
+    counts.filter(|(_, count)| *count > 0.0).collect()
 }
 
 #[cfg(test)]
@@ -134,6 +144,8 @@ mod tests {
              grpc_server_msg_received_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 12\n\
              grpc_server_msg_received_total{grpc_method=\"LeaseKeepAlive\",grpc_type=\"bidi_stream\"} 3\n\
              grpc_server_msg_sent_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 7\n";
-        assert!((count_messages(metrics) - 15.0).abs() < 1e-9);
+        let counts = count_messages(metrics);
+        let text: Vec<String> = counts.iter().map(|(method, count)| format!("{method} {count}")).collect();
+        assert_eq!(text, ["LeaseKeepAlive 3", "Txn 12"]);
     }
 }

@@ -3,7 +3,9 @@
 use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, CONTROL_PATIENCE, Divergence, Handover, Reason, Rule};
-use crate::model::{ControlState, DataDirectory, Errand, FinishedTask, MemberView, Role, StartMode, StoreCall, Task};
+use crate::model::{
+    ControlState, DataDirectory, Errand, FinishedTask, MemberView, Role, StartMode, StoreCall, Task, TaskOutcome,
+};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -157,7 +159,10 @@ fn release(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let optime = handing_over.then(|| case.stopped_position()).flatten();
-    let failed = matches!(&case.view.finished, Some(FinishedTask { task: Task::Start(_) | Task::Restart(_), .. }));
+    let failed = matches!(
+        &case.view.finished,
+        Some(FinishedTask { task: Task::Start(_) | Task::Restart(_), outcome, .. }) if *outcome != TaskOutcome::Done
+    );
     let reason = match (handing_over, failed) {
         (true, _) => Reason::StoppedForHandover,
         (false, true) => Reason::StartFailed,

@@ -4,10 +4,12 @@ use super::Memory;
 use crate::model::{ErrandKind, Moment, Task, View};
 use std::time::Duration;
 
-/// Before the lease's end, a primary that cannot renew it is told to stop fast: a fifth of the ttl, one to five
-/// seconds. Ending sessions and writing the last checkpoint takes well under a second unless the disk is slow.
+/// Before the lease's end, a primary that cannot renew it is told to stop fast: a fifteenth of the ttl, one to five
+/// seconds. Ending sessions and writing the last checkpoint takes well under a second unless the disk is slow; then the
+/// stop becomes immediate, which costs a recovery and no write. Every second given here is a second in which clients
+/// are turned away whenever the store is away for longer than the lease.
 pub fn fast_stop_budget(ttl: Duration) -> Duration {
-    (ttl / 5).clamp(Duration::from_secs(1), Duration::from_secs(5))
+    (ttl / 15).clamp(Duration::from_secs(1), Duration::from_secs(5))
 }
 
 /// Before the lease's end, a stop that did not end is made immediate: half of the budget above.

@@ -140,6 +140,12 @@ impl Server {
         self.wait_until_healthy(false).await;
     }
 
+    /// Removes what it knows, while it is not running.
+    pub fn wipe(&self) {
+        let data = self.arguments.iter().skip_while(|argument| *argument != "--data-dir").nth(1).expect("it is set");
+        std::fs::remove_dir_all(Path::new(data).join("member")).expect("it can be removed");
+    }
+
     pub fn freeze(&self) {
         self.signal(rustix::process::Signal::STOP);
     }
