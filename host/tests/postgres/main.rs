@@ -9,7 +9,9 @@ use regent::methods::{bootstrap_initdb, create_replica, post_bootstrap};
 use regent::postgres::{
     self, Connection, Ended, FileEvent, FollowTarget, Followed, PgError, Purpose, StatusWatch, StopMode, Wanted,
 };
-use regent_core::model::{BootstrapSettings, ControlState, DataDirectory, PostmasterStatus, Timeline};
+use regent_core::model::{
+    BootstrapSettings, CommitPoint, ControlState, DataDirectory, PostmasterStatus, StandbyNames, Timeline,
+};
 use scenario::{LIMIT, Node, World};
 use unprivileged::as_postgres;
 
@@ -31,6 +33,7 @@ fn a_cluster_is_made_cloned_failed_over_and_rejoined() {
             .unwrap();
         b.until_row(1).await;
         check_streaming(&a, &b).await;
+        check_synchronous(&a).await;
 
         // Let go of the sender, as before a race; then promoted, noticed by event.
         let mut b_sql = b.sql();
@@ -82,6 +85,28 @@ async fn check_streaming(a: &Node, b: &Node) {
     assert_eq!(b.server.follow(&mut b_sql, &same).await.unwrap(), Followed::Unchanged);
     assert!(a.server.is_primary(&a.as_source(None), LIMIT).await.unwrap());
     assert!(!a.server.is_primary(&b.as_source(None), LIMIT).await.unwrap());
+}
+
+/// SYNC-08, SYNC-13: PostgreSQL means by the names that are written what the rules read of it.
+async fn check_synchronous(a: &Node) {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (wanted, state) in [
+        (StandbyNames::all_of(names(&["b"])), "sync"),
+        (StandbyNames::any_of(1, names(&["b", "c-1"])), "quorum"),
+        (StandbyNames::nobody_yet(), "async"),
+        (StandbyNames::default(), "async"),
+    ] {
+        let text = wanted.to_string();
+        let primary = Wanted { synchronous_standby_names: Some(text.clone()), ..Wanted::primary() };
+        assert!(a.server.configure(&primary).await.unwrap().changed());
+        a.server.reload(&mut a.sql()).await.unwrap();
+        a.until(&text, |seen| {
+            StandbyNames::parse(&seen.synchronous_standby_names) == Some(wanted.clone())
+                && seen.synchronous_commit == CommitPoint::Flushed
+                && seen.replication.iter().any(|row| row.application_name == "b" && row.sync_state == state)
+        })
+        .await;
+    }
 }
 
 async fn check_divergence(a: &Node, b: &Node) {

@@ -45,7 +45,9 @@ async fn start(name: &str, nodes: usize, dynamic: Value) -> Result<Cluster> {
 /// SYNC-01, SYNC-02, SYNC-08, API-06, SYNC-09, SYNC-16: what is shown, who may be switched to, and the way back.
 #[tokio::test]
 async fn the_synchronous_standby_is_shown_and_may_be_switched_to() -> Result<()> {
-    let cluster = start("sync", 3, json!({"synchronous_mode": true})).await?;
+    // The user's own names count while the mode is off, and only then.
+    let own = json!({"parameters": {"synchronous_standby_names": "*"}});
+    let cluster = start("sync", 3, json!({"synchronous_mode": true, "postgresql": own})).await?;
     let (leader, standby) = wait_synchronous(&cluster, "").await?;
     let other = cluster.others(&leader.name).find(|node| node.name != standby.name).context("there are three")?;
 
@@ -86,7 +88,7 @@ async fn the_synchronous_standby_is_shown_and_may_be_switched_to() -> Result<()>
     cluster.patch_config(json!({"synchronous_mode": null})).await?;
     let none = |state: &ClusterState| synchronous(state, "sync_standby").is_empty();
     cluster.wait_for("no synchronous standby", Duration::from_secs(20), none).await?;
-    wait_names(leader, "").await?;
+    wait_names(leader, "*").await?;
     let report = prober.stop().await;
     ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
     report.verify(&cluster).await?;
@@ -171,6 +173,41 @@ async fn a_strict_cluster_waits_for_a_standby() -> Result<()> {
     let report = prober.stop().await;
     let gap = report.longest_gap();
     ensure!(gap.length() < Duration::from_secs(5), "commits hung for {:?}", gap.length());
+    report.verify(&cluster).await?;
+    cluster.finish().await
+}
+
+/// SYNC-02, HA-07, OPS-02: a server that is restarted, crashes or loses its daemon goes on waiting for whom the key
+/// names; at no moment does the key name somebody for whom it does not.
+#[tokio::test]
+async fn a_server_that_comes_back_waits_for_the_same_standby() -> Result<()> {
+    let cluster = start("syncback", 2, json!({"synchronous_mode": true, "synchronous_mode_strict": true})).await?;
+    let (leader, standby) = wait_synchronous(&cluster, "").await?;
+    let prober = Prober::start(&cluster).await?;
+    prober.wait_acknowledged(Duration::from_secs(10)).await?;
+    for step in ["restart", "crash", "daemon"] {
+        match step {
+            "restart" => {
+                let answer = leader.rest("POST", "/restart", None).await?;
+                ensure!(answer.status == 200, "{answer:?}");
+            }
+            "crash" => leader.kill_postmaster()?,
+            _ => {
+                leader.kill_daemon()?;
+                leader.start()?;
+            }
+        }
+        ensure!(cluster.wait_healthy(Duration::from_secs(30)).await?.name == leader.name, "{step}");
+        wait_names(leader, &standby.name).await?;
+        wait_synchronous(&cluster, "").await?;
+        prober.wait_acknowledged(Duration::from_secs(10)).await?;
+    }
+    leader.kill_node()?;
+    cluster.wait_leader_other_than(&leader.name, TTL + Duration::from_secs(15)).await?;
+    leader.start()?;
+    cluster.wait_healthy(Duration::from_secs(60)).await?;
+    let report = prober.stop().await;
+    ensure!(report.late_acks().is_empty(), "writes were doubly accepted");
     report.verify(&cluster).await?;
     cluster.finish().await
 }

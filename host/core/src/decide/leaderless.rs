@@ -235,10 +235,17 @@ fn ask(case: &mut Case<'_>) -> Decision {
     race.rounds += 1;
     race.begun_at = now;
     let cluster = case.view.cluster()?;
+    // Who is not synchronous does not count, and its silence must not hold the race up.
+    let settings = &case.view.settings;
+    let plain = settings.synchronous_mode == SynchronousMode::On;
+    let sync = super::durability::active(settings, cluster).filter(|_| plain);
+    let candidate = cluster.failover.as_ref().and_then(|request| request.candidate.as_deref());
+    let counts = |name: &str| sync.is_none_or(|sync| sync.knows(name)) || candidate == Some(name);
     let members = cluster
         .members
         .iter()
         .filter(|member| member.name != case.view.settings.name && member.api_url.is_some())
+        .filter(|member| counts(&member.name))
         .map(|member| member.name.clone())
         .collect();
     let former_leader = case.memory.former_leader.clone();

@@ -221,9 +221,12 @@ fn only_members_that_the_key_names_race() {
     assert!(matches!(expect(&world, following(), 925), Action::Wait { .. }), "a switchover does not change that");
     update(&mut world, |cluster| cluster.failover = Some(request(None)));
     assert_eq!(expect(&world, following(), 930), Action::Store(StoreCall::Acquire), "SYNC-09: a failover does");
-    for named in [key("b", &["A"], 0), key("a", &[], 0), SyncView::default()] {
-        let world = view(on(), None, named);
-        assert!(matches!(expect(&world, following(), 950), Action::Run(Errand::Probe { .. })), "SYNC-10, SYNC-15");
+    // SYNC-10, SYNC-15: those that it names ask each other, and nobody else.
+    for (named, asked) in [(key("b", &["A"], 0), "b"), (key("a", &[], 0), ""), (SyncView::default(), "b,c")] {
+        match expect(&view(on(), None, named), following(), 950) {
+            Action::Run(Errand::Probe { members, .. }) => assert_eq!(members.join(","), asked),
+            other => panic!("{other:?}"),
+        }
     }
     let mut stale = view(on(), None, key("b", &["c"], 0));
     stale.server.status = Some(PostmasterStatus::Ready);
