@@ -75,6 +75,7 @@ pub struct Agent {
     restart_reply: Option<oneshot::Sender<Reply>>,
     guard_order: Option<GuardOrder>,
     last_wait: Option<(u16, String)>,
+    said_at: Moment,
     journal_numbers: BTreeMap<u64, u64>,
     changes: watch::Receiver<u64>,
     server_events: mpsc::Receiver<ServerEvent>,
@@ -119,6 +120,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         restart_reply: None,
         guard_order: None,
         last_wait: None,
+        said_at: now,
         journal_numbers: BTreeMap::new(),
         changes,
         server_events,
@@ -240,8 +242,10 @@ impl Agent {
         if waits {
             let wait = (verdict.rule, reason.clone());
             if self.last_wait.as_ref() == Some(&wait) {
+                self.say_once_a_loop(&wait);
                 return 0;
             }
+            self.said_at = self.view.now;
             self.last_wait = Some(wait);
             tracing::info!("rule {}: {reason}", verdict.rule);
         } else {
@@ -249,6 +253,15 @@ impl Agent {
         }
         let facts = publish::facts(&self.view, &self.memory);
         self.parts.journal.record(verdict.rule, verdict.situation, reason, action, facts)
+    }
+
+    /// Once a loop the log says that nothing changed (OPS-01), unless that is not wanted (LOG-09).
+    fn say_once_a_loop(&mut self, (rule, reason): &(u16, String)) {
+        let wanted = !self.parts.configuration.effective.log.deduplicate_heartbeat_logs;
+        if wanted && self.view.now.since(self.said_at) >= self.view.settings.loop_wait {
+            self.said_at = self.view.now;
+            tracing::info!("no action. rule {rule}: {reason}");
+        }
     }
 
     /// Tells the guard whom to kill when, if that changed.

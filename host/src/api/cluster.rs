@@ -2,19 +2,52 @@
 
 use super::Shared;
 use super::page::{self, Answer};
-use crate::agent::handle::{Request, Snapshot};
+use crate::agent::handle::{Published, Request, Snapshot};
+use crate::ports;
 use regent_core::model::{ClusterView, Lsn, MemberView, Role, Settings, SynchronousMode};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// The server is asked once a second; an older answer says nothing of now.
+const MONITORING_YOUNG: Duration = Duration::from_secs(3);
 
 /// The answer. Where the store does not answer, the last reading serves while it is younger than the ttl.
 pub(super) async fn cluster(shared: &Shared) -> Answer {
     let fresh = reading(shared).await;
     let published = Arc::clone(&shared.handle.published.borrow());
     match fresh {
-        Some(snapshot) => page::json(200, &document(&snapshot.view, &snapshot.members_raw, &published.settings)),
+        Some(snapshot) => {
+            let mut document = document(&snapshot.view, &snapshot.members_raw, &published.settings);
+            if let Some(receivers) = receivers(&published) {
+                correct_streams(&mut document, &snapshot.view, &receivers);
+            }
+            page::json(200, &document)
+        }
         None => page::error(503),
+    }
+}
+
+/// The members that this member's server streams to, where it leads and answered lately.
+fn receivers(published: &Published) -> Option<BTreeSet<String>> {
+    let now = ports::now();
+    let young = now.since(published.monitoring_at) <= MONITORING_YOUNG;
+    let monitoring = published.monitoring.as_ref().filter(|answer| answer.is_primary && young)?;
+    let streaming = monitoring.replication.iter().filter(|row| row.state == "streaming");
+    published.holds_lease(now).then(|| streaming.map(|row| row.application_name.clone()).collect())
+}
+
+/// A member says in the store that it streams, once a loop; the leader knows when that has ended.
+fn correct_streams(document: &mut Value, view: &ClusterView, receivers: &BTreeSet<String>) {
+    let members = document.get_mut("members").and_then(Value::as_array_mut);
+    for row in members.into_iter().flatten() {
+        let name = row["name"].as_str().unwrap_or_default();
+        let from_here = view.member(name).is_some_and(|member| member.tags.replicatefrom().is_none());
+        if from_here && row["state"] == "streaming" && !receivers.contains(name) {
+            row["state"] = json!("running");
+        }
     }
 }
 
@@ -101,4 +134,23 @@ fn host_and_port(url: &str) -> Option<(String, u16)> {
     let authority = url.split("://").nth(1)?.split('/').next()?;
     let (host, port) = authority.rsplit_once(':')?;
     Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use regent_core::model::{Scalar, Tags};
+
+    #[test]
+    fn the_leader_knows_better_who_streams() {
+        let member = |name: &str| MemberView { name: name.into(), ..MemberView::default() };
+        let tags = Tags { raw: vec![("replicatefrom".into(), Scalar::Text("b".into()))] };
+        let members = vec![member("a"), member("b"), MemberView { tags, ..member("c") }];
+        let view = ClusterView { members, ..ClusterView::default() };
+        let row = |name: &str| json!({"name": name, "state": "streaming"});
+        let mut document = json!({"members": [row("a"), row("b"), row("c"), {"name": "d", "state": "starting"}]});
+        correct_streams(&mut document, &view, &BTreeSet::from(["b".to_owned()]));
+        let states: Vec<_> = document["members"].as_array().unwrap().iter().map(|row| row["state"].clone()).collect();
+        assert_eq!(states, [json!("running"), json!("streaming"), json!("streaming"), json!("starting")]);
+    }
 }

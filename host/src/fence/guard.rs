@@ -4,7 +4,7 @@
 //! It has no runtime, no plugin, and allocates nothing once it waits. A restarted daemon talks to the same address and
 //! takes the living guard over. The moment to kill at is the daemon's to work out: it lies before the lease's end.
 
-use super::kill::{Killed, kill};
+use super::kill::{Killed, ask_to_stop, kill};
 use super::message::{BYTES, Order, Report};
 use super::socket::{Socket, address};
 use crate::ports;
@@ -35,6 +35,11 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 /// How long a new guard may take to answer.
 const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long before the kill the server is asked to stop fast. A server that is only killed has acknowledged commits that
+/// its standbys have yet to be sent; one that is asked ends its sessions first and sends them everything. That takes
+/// some tens of milliseconds, and the kill does not wait for it.
+const WARNING: Duration = Duration::from_millis(300);
 
 /// Why there is no guard.
 #[derive(Debug, thiserror::Error)]
@@ -281,26 +286,46 @@ fn toughen() {
     let _refused = std::fs::write("/proc/self/oom_score_adj", "-1000").is_err();
 }
 
+/// Whom to kill when.
+#[derive(Clone, Copy)]
+struct Armed {
+    postmaster: Postmaster,
+    at: Moment,
+    /// It was asked to stop.
+    asked: bool,
+}
+
+impl Armed {
+    /// When something is to be done.
+    fn next(&self) -> Moment {
+        if self.asked { self.at } else { self.at - WARNING }
+    }
+}
+
 /// Waits for orders, and for the moment that the last one named.
 fn watch(socket: &mut Socket, name: &str) {
-    let mut armed: Option<(Postmaster, Moment)> = None;
+    let mut armed: Option<Armed> = None;
     let mut kills = 0;
     let mut heard_at = ports::now();
     loop {
         let now = ports::now();
-        if let Some((postmaster, at)) = armed
-            && now >= at
-        {
-            armed = None;
-            kills += 1;
-            let killed = kill(postmaster);
-            tell(name, postmaster, killed, now.since(at));
+        if let Some(order) = armed.as_mut().filter(|order| now >= order.next()) {
+            let Armed { postmaster, at, .. } = *order;
+            if now < at {
+                order.asked = true;
+                ask_to_stop(postmaster);
+            } else {
+                armed = None;
+                kills += 1;
+                let killed = kill(postmaster);
+                tell(name, postmaster, killed, now.since(at));
+            }
             continue;
         }
         if armed.is_none() && now.since(heard_at) > IDLE {
             return;
         }
-        wait(socket, armed.map_or(heard_at + IDLE, |(_, at)| at).since(now));
+        wait(socket, armed.map_or(heard_at + IDLE, |order| order.next()).since(now));
         let mut buffer = [0; 2 * BYTES];
         while let Ok(received) = socket.receive(&mut buffer) {
             let Some((length, from)) = received else {
@@ -311,11 +336,12 @@ fn watch(socket: &mut Socket, name: &str) {
             };
             heard_at = ports::now();
             match order {
-                Order::Arm(postmaster, at) => armed = Some((postmaster, at)),
+                Order::Arm(postmaster, at) => armed = Some(Armed { postmaster, at, asked: false }),
                 Order::Disarm => armed = None,
                 Order::Quit => return,
                 Order::Ping => {}
             }
+            let armed = armed.map(|order| (order.postmaster, order.at));
             let report = Report { guard: rustix::process::getpid().as_raw_nonzero().get(), armed, kills };
             if let Some(from) = from {
                 // A daemon that is gone needs no answer.

@@ -13,6 +13,13 @@ fn is_installed() -> bool {
     peer::installed().inspect_err(|why| eprintln!("skipped: {why}")).is_ok()
 }
 
+/// Whoever is first bootstraps; the others clone from it.
+async fn start_the_first_alone(cluster: &Cluster) -> Result<()> {
+    cluster.nodes[0].start()?;
+    cluster.wait_leader(Duration::from_secs(60)).await?;
+    cluster.nodes[1..].iter().try_for_each(Node::start)
+}
+
 async fn switch(cluster: &Cluster, to: &str) -> Result<()> {
     let answer = cluster.switchover(Some(to)).await?;
     ensure!(answer.status == 200, "{answer:?}");
@@ -53,10 +60,7 @@ async fn a_patroni_node_among_two_of_ours() -> Result<()> {
         return Ok(());
     }
     let cluster = Cluster::builder("guest").peers(&[2]).prepare().await?;
-    cluster.nodes[0].start()?;
-    cluster.wait_leader(Duration::from_secs(60)).await?;
-    cluster.nodes[1].start()?;
-    cluster.nodes[2].start()?;
+    start_the_first_alone(&cluster).await?;
     a_stranger_lives_with_the_others(&cluster, &cluster.nodes[2]).await?;
     cluster.finish().await
 }
@@ -68,10 +72,7 @@ async fn one_of_our_nodes_among_two_of_patroni() -> Result<()> {
         return Ok(());
     }
     let cluster = Cluster::builder("visit").peers(&[0, 1]).prepare().await?;
-    cluster.nodes[0].start()?;
-    cluster.wait_leader(Duration::from_secs(60)).await?;
-    cluster.nodes[1].start()?;
-    cluster.nodes[2].start()?;
+    start_the_first_alone(&cluster).await?;
     a_stranger_lives_with_the_others(&cluster, &cluster.nodes[2]).await?;
     cluster.finish().await
 }
@@ -94,10 +95,7 @@ async fn in_synchronous_mode(name: &str, peers: &[usize]) -> Result<()> {
     }
     let builder = Cluster::builder(name).peers(peers).dynamic(json!({"synchronous_mode": true}));
     let cluster = builder.prepare().await?;
-    cluster.nodes[0].start()?;
-    cluster.wait_leader(Duration::from_secs(60)).await?;
-    cluster.nodes[1].start()?;
-    cluster.nodes[2].start()?;
+    start_the_first_alone(&cluster).await?;
     let (first, standby) = wait_synchronous(&cluster, None).await?;
     let prober = Prober::start(&cluster).await?;
     switch(&cluster, &standby).await?;

@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 use tokio::net::UnixDatagram;
 
-/// LOG-01, LOG-03, LOG-04, LOG-09: the log goes into its file as JSON objects, and a reload changes its level and form.
+/// OPS-01, LOG-01, LOG-03, LOG-04, LOG-09: the log goes into its file as JSON objects, and a reload changes its level and form.
 #[tokio::test]
 async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
     let cluster = Cluster::builder("log").nodes(1).prepare().await?;
@@ -39,6 +39,11 @@ async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
     cluster
         .wait_for("a line of the new form and level", Duration::from_secs(20), |_| {
             read().is_ok_and(|text| text.contains("\n<DEBUG> "))
+        })
+        .await?;
+    cluster
+        .wait_for("a heartbeat", Duration::from_secs(20), |_| {
+            read().is_ok_and(|text| text.contains("\n<INFO> no action. rule 890: the leader with the lock"))
         })
         .await?;
 
