@@ -175,7 +175,8 @@ impl Deeds {
         let wanted = match &bootstrap.method {
             Some(method) => {
                 methods::bootstrap_custom(&self.server, method, bootstrap).await?;
-                Wanted::custom_bootstrap(bootstrap)
+                let synchronous_standby_names = self.names.clone();
+                Wanted { synchronous_standby_names, ..Wanted::custom_bootstrap(bootstrap) }
             }
             None => {
                 methods::bootstrap_initdb(&self.server, bootstrap).await?;

@@ -27,17 +27,29 @@ pub fn next_step(situation: &Situation<'_>) -> Option<Step> {
     }
     let mut planner = Planner::new(situation);
     let as_quorum = planner.as_quorum();
-    // A move that would break the invariants ends the plan; what comes before it stands.
-    let _complete = planner.plan();
+    let nobody_there = planner.standbys.is_disjoint(&planner.active);
+    // What comes before a move that is not allowed stands. Where nothing does, naming nobody always is allowed; it is
+    // not worth waiting for standbys to catch up where none is there.
+    let stuck = match planner.plan() {
+        Ok(()) => false,
+        Err(Rejected::Wait) => nobody_there,
+        Err(Rejected::Unsafe) => true,
+    };
+    if stuck && planner.moves.is_empty() && !situation.key.standbys.is_empty() {
+        return Some(Step::Quorum(situation.state(Vec::new(), 0)));
+    }
     if let Some(next) = planner.first() {
         return Some(next.into_step(situation));
     }
     let names = &situation.names;
-    if settings.synchronous_mode_strict && names.names.is_empty() {
-        return Some(Step::Names(StandbyNames::nobody_yet()));
+    if names.members().next().is_none() {
+        let nobody = match settings.synchronous_mode_strict {
+            true => StandbyNames::nobody_yet(),
+            false => StandbyNames::default(),
+        };
+        return (!names.means(&nobody)).then_some(Step::Names(nobody));
     }
-    let first = names.method == SyncMethod::First && names.members().next().is_some();
-    first.then_some(Step::Names(as_quorum))
+    (names.method == SyncMethod::First).then_some(Step::Names(as_quorum))
 }
 
 impl Planner {
@@ -106,6 +118,12 @@ impl Planner {
         let rest: Names = &self.standbys - &dead;
         let voters_left = self.voters.is_empty() || !rest.is_disjoint(&self.voters);
         if !dead.is_empty() && !rest.is_empty() && voters_left {
+            let voters = &self.voters - &dead;
+            if voters != self.voters {
+                // A voter that PostgreSQL no longer waits for must be gone from the key before.
+                let all = size(&(&voters | &self.standbys));
+                self.key((all - self.numsync).max(0), voters, Adjust::No)?;
+            }
             self.server(self.numsync.min(size(&rest)), rest)?;
         }
         let add: Names = &(&self.standbys - &self.voters) & &self.active;

@@ -62,7 +62,13 @@ pub struct Planner {
 }
 
 /// The plan ends here.
-pub struct Rejected;
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rejected {
+    /// Until standbys have caught up.
+    Wait,
+    /// The move would break the invariants.
+    Unsafe,
+}
 
 pub type Planned = Result<(), Rejected>;
 
@@ -132,7 +138,7 @@ impl Planner {
 
     pub fn key(&mut self, mut quorum: i64, mut voters: Names, adjust: Adjust) -> Planned {
         if quorum < 0 || (quorum > 0 && quorum >= size(&voters)) {
-            return Err(Rejected);
+            return Err(Rejected::Unsafe);
         }
         let was = (self.leader.clone(), self.quorum, self.voters.clone());
         match adjust {
@@ -147,7 +153,7 @@ impl Planner {
         quorum = quorum.max(self.votes_for_the_past(&voters, adjust));
         if quorum > 0 && quorum >= size(&voters) {
             self.leader = was.0;
-            return Err(Rejected);
+            return Err(Rejected::Wait);
         }
         (self.quorum, self.voters) = (quorum, voters);
         if was == (self.leader.clone(), self.quorum, self.voters.clone()) {
@@ -157,7 +163,7 @@ impl Planner {
             return Ok(());
         }
         if !self.safe() {
-            return Err(Rejected);
+            return Err(Rejected::Unsafe);
         }
         self.moves.push(Move::Key { leader: self.leader.clone(), quorum: self.quorum, voters: self.voters.clone() });
         Ok(())
@@ -181,7 +187,7 @@ impl Planner {
 
     pub fn server(&mut self, numsync: i64, standbys: Names) -> Planned {
         if numsync < 0 || numsync > size(&standbys) {
-            return Err(Rejected);
+            return Err(Rejected::Unsafe);
         }
         if (numsync, &standbys) == (self.numsync, &self.standbys) {
             return Ok(());
@@ -189,7 +195,7 @@ impl Planner {
         (self.numsync, self.standbys) = (numsync, standbys);
         (self.held, self.caught_up) = (false, Names::new());
         if !self.safe() {
-            return Err(Rejected);
+            return Err(Rejected::Unsafe);
         }
         self.moves.push(Move::Server { count: self.numsync, standbys: self.standbys.clone() });
         Ok(())
