@@ -32,3 +32,9 @@ pub fn patroni_variables() -> std::collections::BTreeMap<String, String> {
 pub fn home_directory() -> std::path::PathBuf {
     std::env::home_dir().unwrap_or_default()
 }
+
+/// The folders in which programs are looked for.
+pub fn program_folders() -> Vec<std::path::PathBuf> {
+    let path = environment().into_iter().find(|(name, _)| name == "PATH");
+    path.map(|(_, path)| std::env::split_paths(&path).collect()).unwrap_or_default()
+}

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line answers on the terminal")]
 
 use clap::{Parser, Subcommand};
-use regent::config::{LocalConfig, Source};
+use regent::config::{self, LocalConfig, Look, Source};
 use regent::{daemon, demo, fence, ports};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +13,24 @@ use std::process::ExitCode;
 struct Arguments {
     /// Configuration file or folder; without one, the PATRONI_* variables configure the daemon
     config: Option<PathBuf>,
+    /// Check the configuration instead of running, as `validate` does
+    #[arg(long)]
+    validate_config: bool,
+    #[command(flatten)]
+    checks: Checks,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// What a check of a configuration does besides.
+#[derive(Debug, clap::Args)]
+struct Checks {
+    /// Do not look whether the ports to listen on are free
+    #[arg(short, long)]
+    ignore_listen_port: bool,
+    /// Print the configuration of file and environment, with its secrets hidden, where it is good
+    #[arg(short, long)]
+    print: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +56,8 @@ enum Command {
     Validate {
         /// Configuration file or folder
         config: Option<PathBuf>,
+        #[command(flatten)]
+        checks: Checks,
     },
 }
 
@@ -49,6 +67,9 @@ fn main() -> ExitCode {
         return ExitCode::from(code);
     }
     let arguments = Arguments::parse();
+    if arguments.validate_config {
+        return validate(arguments.config, &arguments.checks);
+    }
     if matches!(arguments.command, None | Some(Command::Run { .. })) && daemon::init::is_first() {
         return daemon::init::run();
     }
@@ -58,20 +79,26 @@ fn main() -> ExitCode {
         Some(Command::Demo { nodes, dcs, duration }) => {
             demo::run(&demo::Options { nodes, dcs, duration: duration.map(std::time::Duration::from_secs) })
         }
-        Some(Command::Validate { config }) => validate(config),
+        Some(Command::Validate { config, checks }) => validate(config, &checks),
     }
 }
 
-fn validate(config: Option<PathBuf>) -> ExitCode {
-    let local = match LocalConfig::load(&Source::new(config, ports::patroni_variables())) {
-        Ok(local) => local,
+fn validate(config: Option<PathBuf>, checks: &Checks) -> ExitCode {
+    let source = Source::new(config, ports::patroni_variables());
+    let look = if checks.ignore_listen_port { Look::AtFiles } else { Look::AtFilesAndPorts };
+    let failures = match config::validate(&source, look) {
+        Ok(failures) => failures,
         Err(errors) => {
             errors.0.iter().for_each(|error| println!("{error}"));
             return ExitCode::FAILURE;
         }
     };
-    local.warnings.iter().for_each(|warning| eprintln!("{warning}"));
-    let missing = local.missing();
-    missing.iter().for_each(|line| println!("{line}"));
-    if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failures.iter().for_each(|failure| println!("{failure}"));
+    if let Ok(local) = LocalConfig::load(&source) {
+        local.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+        if checks.print && failures.is_empty() {
+            print!("{}", local.shown());
+        }
+    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

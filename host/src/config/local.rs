@@ -61,6 +61,11 @@ impl LocalConfig {
         self.places.of(path)
     }
 
+    /// The configuration as YAML, secrets hidden.
+    pub fn shown(&self) -> String {
+        serde_yaml::to_string(&redacted(&self.document)).unwrap_or_default()
+    }
+
     /// The same items as another configuration, wherever they stand.
     pub fn same_items(&self, other: &LocalConfig) -> bool {
         self.document == other.document

@@ -1,11 +1,12 @@
 //! The check of a configuration on request, in the words of the peer's `--validate-config` (config.md §10): stricter
-//! than what a start asks for. What would need the machine to be looked at (ports, folders, programs) is not checked here.
+//! than what a start asks for.
 
 use super::addresses::LOCAL_NAMES;
 use super::check;
 use super::dcs_section::sections;
 use super::errors::ConfigErrors;
 use super::legacy;
+use super::machine;
 use super::reading::{at, shown, truth_at};
 use super::redact::{is_secret, redacted};
 use super::restapi::is_of_no_use_to_others;
@@ -36,11 +37,22 @@ impl fmt::Display for Failure {
     }
 }
 
+/// How much of the machine is looked at besides the configuration itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing.
+    Nowhere,
+    /// The data directory and PostgreSQL's programs.
+    AtFiles,
+    /// These, and whether the ports to listen on are free.
+    AtFilesAndPorts,
+}
+
 /// Checks a configuration; nothing found means that it is good.
 ///
 /// # Errors
 /// When there is nothing to check: no configuration, or a text that is no YAML.
-pub fn validate(source: &Source) -> Result<Vec<Failure>, ConfigErrors> {
+pub fn validate(source: &Source, look: Look) -> Result<Vec<Failure>, ConfigErrors> {
     let mut gathered = gather(source)?;
     let _told = legacy::modernise_local(&mut gathered.document);
     let mut checking = Checking { document: &gathered.document, failures: Vec::new() };
@@ -54,6 +66,11 @@ pub fn validate(source: &Source) -> Result<Vec<Failure>, ConfigErrors> {
     checking.connect_addresses();
     checking.names_and_tags();
     checking.timing();
+    if look != Look::Nowhere {
+        for (path, why) in machine::look(&gathered.document, look == Look::AtFilesAndPorts) {
+            checking.fail(path, why);
+        }
+    }
     Ok(checking.failures)
 }
 
@@ -186,7 +203,7 @@ mod tests {
 
     fn failures(text: &str) -> Vec<String> {
         let variables = BTreeMap::from([("PATRONI_CONFIGURATION".to_owned(), text.to_owned())]);
-        let failures = validate(&Source::new(None, variables)).unwrap();
+        let failures = validate(&Source::new(None, variables), Look::Nowhere).unwrap();
         failures.iter().map(Failure::to_string).collect()
     }
 

@@ -4,7 +4,6 @@ use super::error::PgError;
 use super::run::Program;
 use regent_core::model::ServerSettings;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,7 +64,7 @@ pub struct Binaries {
 impl Binaries {
     /// Finds them: in `bin_dir`, else where PATH has `postgres`, else in the newest installed major's folder.
     pub async fn find(settings: &ServerSettings) -> Result<Binaries, PgError> {
-        let path = search_path();
+        let path = crate::ports::program_folders();
         let names = settings.bin_name.clone();
         let server = names.get("postgres").map_or("postgres", String::as_str);
         let folder = match &settings.bin_dir {
@@ -135,14 +134,6 @@ impl Binaries {
 
 fn not_found(name: &str, place: &str) -> PgError {
     PgError::NoBinary { name: name.to_owned(), place: place.to_owned() }
-}
-
-fn search_path() -> Vec<PathBuf> {
-    crate::ports::environment()
-        .into_iter()
-        .find(|(name, _)| name == OsStr::new("PATH"))
-        .map(|(_, path)| std::env::split_paths(&path).collect())
-        .unwrap_or_default()
 }
 
 fn executable(path: &Path) -> bool {
