@@ -2,6 +2,7 @@
 //! machines differ.
 
 use crate::metric::Metric;
+use crate::results::median;
 use crate::system::Timing;
 
 /// The most that a figure may be.
@@ -11,23 +12,27 @@ pub enum Aim {
     Ratio(f64),
     /// In the metric's unit.
     AtMost(f64),
+    /// It must not happen: judged by the worst round, not by the median.
+    Never,
 }
 
 /// A ratio is judged as it is shown, with two decimals: nobody waits longer for half a percent.
 const ROUNDING: f64 = 0.005;
 
 impl Aim {
-    /// Whether it is met. `None` when there is nothing to compare with.
-    pub fn is_met(self, ours: f64, theirs: Option<f64>) -> Option<bool> {
+    /// Whether these samples meet it. `None` when there is nothing to compare with.
+    pub fn is_met(self, ours: &[f64], theirs: Option<&[f64]>) -> Option<bool> {
         match self {
-            Self::AtMost(bound) => Some(ours <= bound),
-            Self::Ratio(bound) => theirs.map(|theirs| ours <= theirs * (bound + ROUNDING)),
+            Self::Never => Some(ours.iter().all(|value| *value <= 0.0)),
+            Self::AtMost(bound) => Some(median(ours) <= bound),
+            Self::Ratio(bound) => theirs.map(|theirs| median(ours) <= median(theirs) * (bound + ROUNDING)),
         }
     }
 
     /// For the table.
     pub fn text(self) -> String {
         match self {
+            Self::Never => "never".to_owned(),
             Self::AtMost(bound) => format!("at most {bound}"),
             Self::Ratio(bound) if bound < 1.0 => format!("1/{:.0}", 1.0 / bound),
             Self::Ratio(bound) => format!("{bound} x"),
@@ -48,7 +53,7 @@ pub fn aim(metric: &Metric, timing: Timing) -> Option<Aim> {
         "death.gap" => Aim::Ratio(1.0),
         "outage.away" | "hang.away" => Aim::Ratio(0.5),
         "killed.overlap" | "killed.late" | "killed.lost" | "frozen.overlap" | "frozen.late" | "frozen.lost" => {
-            Aim::AtMost(0.0)
+            Aim::Never
         }
         _ => return None,
     };
@@ -62,14 +67,18 @@ mod tests {
     #[test]
     fn an_aim_is_judged_as_it_is_shown() {
         let check = |aim: Aim, ours: f64, theirs: Option<f64>, expected: Option<bool>| {
-            assert_eq!(aim.is_met(ours, theirs), expected, "{aim:?} {ours} {theirs:?}");
+            let theirs = theirs.map(|theirs| [theirs]);
+            let found = aim.is_met(&[ours], theirs.as_ref().map(<[f64; 1]>::as_slice));
+            assert_eq!(found, expected, "{aim:?} {ours} {theirs:?}");
         };
         check(Aim::Ratio(0.25), 400.0, Some(1600.0), Some(true));
         check(Aim::Ratio(0.25), 420.0, Some(1600.0), Some(false));
         check(Aim::Ratio(1.0), 20_050.0, Some(20_000.0), Some(true));
         check(Aim::Ratio(0.25), 400.0, None, None);
-        check(Aim::AtMost(0.0), 0.0, Some(2706.0), Some(true));
-        check(Aim::AtMost(0.0), 1.0, None, Some(false));
+        check(Aim::AtMost(6000.0), 5000.0, None, Some(true));
+        check(Aim::AtMost(6000.0), 6001.0, None, Some(false));
+        check(Aim::Never, 0.0, Some(2706.0), Some(true));
+        assert_eq!(Aim::Never.is_met(&[0.0, 0.0, 1.0], None), Some(false), "once is too often");
     }
 
     #[test]

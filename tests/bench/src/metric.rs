@@ -69,6 +69,7 @@ metrics! {
     IDLE_REPLICA_WAKES: "idle.replica.wakes", "idle replica: wake-ups a minute", Count;
     IDLE_REPLICA_SQL: "idle.replica.sql", "idle replica: SQL statements a loop", Rate;
     IDLE_REQUESTS: "idle.requests", "idle: etcd requests a loop and node", Rate;
+    IDLE_MESSAGES: "idle.messages", "idle: messages to etcd a loop and node, those on streams too", Rate;
     PRIMARY_RATE: "health.primary.rate", "GET /primary, new connection: a second", Count;
     PRIMARY_P50: "health.primary.p50", "GET /primary, new connection: p50", Microseconds;
     PRIMARY_P99: "health.primary.p99", "GET /primary, new connection: p99", Microseconds;

@@ -122,9 +122,9 @@ impl Results {
         for (metric, timing, samples) in self.rows() {
             let medians: BTreeMap<&str, f64> =
                 samples.iter().map(|(system, values)| (system.name(), median(values))).collect();
-            let (ours, theirs) = (medians.get("Regent").copied(), medians.get("Patroni").copied());
+            let of = |system| samples.get(&system).map(Vec::as_slice);
             let wanted = aim(metric, timing);
-            let met = wanted.zip(ours).and_then(|(aim, ours)| aim.is_met(ours, theirs));
+            let met = wanted.zip(of(System::Regent)).and_then(|(aim, ours)| aim.is_met(ours, of(System::Patroni)));
             lines.push(json!({
                 "summary": metric.id, "timing": timing.name(), "unit": metric.unit.sign(), "median": medians,
                 "aim": wanted.map(crate::aims::Aim::text), "met": met,

@@ -31,7 +31,7 @@ fn row(metric: &Metric, timing: Timing, ours: Option<&[f64]>, theirs: Option<&[f
         Some((us, them)) if them > 0.0 => format!("{:.2}", us / them),
         _ => String::new(),
     };
-    let met = wanted.zip(us).and_then(|(aim, us)| aim.is_met(us, them));
+    let met = wanted.zip(ours).and_then(|(aim, ours)| aim.is_met(ours, theirs));
     [
         metric.label.to_owned(),
         timing.name(),

@@ -19,8 +19,8 @@ use crate::{http, wait};
 const UP: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// How many messages there were, by method.
-pub type Requests = BTreeMap<String, f64>;
+/// How many there were, by method.
+pub type Counts = BTreeMap<String, f64>;
 
 /// A single etcd. Dropping it ends it and removes what it wrote.
 pub struct Etcd {
@@ -112,12 +112,20 @@ impl Etcd {
         process::send(self.pid(), Signal::SIGCONT)
     }
 
+    /// How many requests it has answered, by method. A stream is one, when it ends.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn requests(&self) -> Result<Counts> {
+        Ok(count(&self.get("/metrics").await?, "grpc_server_handled_total"))
+    }
+
     /// How many messages its clients have sent it, by method: each request, and each message on a stream.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn requests(&self) -> Result<Requests> {
-        Ok(count_messages(&self.get("/metrics").await?))
+    pub async fn messages(&self) -> Result<Counts> {
+        Ok(count(&self.get("/metrics").await?, "grpc_server_msg_received_total"))
     }
 
     async fn get(&self, path: &str) -> Result<String> {
@@ -125,13 +133,16 @@ impl Etcd {
     }
 }
 
-fn count_messages(metrics: &str) -> Requests {
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix("grpc_server_msg_received_total{"));
-    let counts = lines.filter_map(|line| {
-        let method = line.split_once("grpc_method=\"")?.1.split_once('"')?.0;
-        Some((method.to_owned(), line.rsplit_once(' ')?.1.parse::<f64>().ok()?))
-    });
-    counts.filter(|(_, count)| *count > 0.0).collect()
+fn count(metrics: &str, counter: &str) -> Counts {
+    let mut counts = Counts::new();
+    for line in metrics.lines().filter_map(|line| line.strip_prefix(counter)?.strip_prefix('{')) {
+        let method = line.split_once("grpc_method=\"").and_then(|(_, rest)| Some(rest.split_once('"')?.0));
+        let value = line.rsplit_once(' ').and_then(|(_, value)| value.parse::<f64>().ok());
+        if let Some((method, value)) = method.zip(value.filter(|value| *value > 0.0)) {
+            *counts.entry(method.to_owned()).or_default() += value;
+        }
+    }
+    counts
 }
 
 #[cfg(test)]
@@ -139,13 +150,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_message_is_counted() {
+    fn requests_and_messages_are_counted() {
         let metrics = "# TYPE grpc_server_msg_received_total counter\n\
+             grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Txn\",grpc_type=\"unary\"} 11\n\
+             grpc_server_handled_total{grpc_code=\"Aborted\",grpc_method=\"Txn\",grpc_type=\"unary\"} 1\n\
+             grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\",grpc_type=\"unary\"} 0\n\
              grpc_server_msg_received_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 12\n\
-             grpc_server_msg_received_total{grpc_method=\"LeaseKeepAlive\",grpc_type=\"bidi_stream\"} 3\n\
-             grpc_server_msg_sent_total{grpc_method=\"Txn\",grpc_type=\"unary\"} 7\n";
-        let counts = count_messages(metrics);
-        let text: Vec<String> = counts.iter().map(|(method, count)| format!("{method} {count}")).collect();
-        assert_eq!(text, ["LeaseKeepAlive 3", "Txn 12"]);
+             grpc_server_msg_received_total{grpc_method=\"LeaseKeepAlive\",grpc_type=\"bidi_stream\"} 3\n";
+        let check = |counter: &str, expected: &[&str]| {
+            let counts = count(metrics, counter);
+            let text: Vec<String> = counts.iter().map(|(method, count)| format!("{method} {count}")).collect();
+            assert_eq!(text, expected, "{counter}");
+        };
+        check("grpc_server_handled_total", &["Txn 12"]);
+        check("grpc_server_msg_received_total", &["LeaseKeepAlive 3", "Txn 12"]);
     }
 }

@@ -7,7 +7,7 @@ use crate::statistics::Statements;
 use crate::usage;
 use anyhow::Result;
 use regent_harness::Node;
-use regent_harness::etcd::Requests;
+use regent_harness::etcd::Counts as ByMethod;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,8 @@ const REPLICA: Role = Role {
 struct Counts {
     at: Instant,
     usages: Vec<usage::Usage>,
-    requests: Requests,
+    requests: ByMethod,
+    messages: ByMethod,
 }
 
 /// Watches all nodes for a while.
@@ -81,16 +82,24 @@ pub async fn run(bed: &Bed, results: &mut Results) -> Result<()> {
         add(role.sql, statements.get(index).copied().unwrap_or_default() / loops)?;
     }
     if bed.cluster.etcd().is_some() {
-        let nodes = bed.cluster.nodes.len() as f64;
-        let mut more = after.requests;
-        for (method, count) in &before.requests {
-            more.entry(method.clone()).and_modify(|now| *now -= count);
-        }
-        let sum: f64 = more.values().sum();
-        add(metric::IDLE_REQUESTS, sum / loops / nodes)?;
-        results.note(bed.system, bed.timing, "idle", &json!({ "etcd_requests": more, "loops": loops }))?;
+        let turns = loops * bed.cluster.nodes.len() as f64;
+        let requests = more(&before.requests, after.requests);
+        let messages = more(&before.messages, after.messages);
+        add(metric::IDLE_REQUESTS, requests.values().sum::<f64>() / turns)?;
+        add(metric::IDLE_MESSAGES, messages.values().sum::<f64>() / turns)?;
+        let note = json!({ "requests": requests, "messages": messages, "loops": loops });
+        results.note(bed.system, bed.timing, "idle", &note)?;
     }
     Ok(())
+}
+
+/// What came since, by method.
+fn more(before: &ByMethod, mut after: ByMethod) -> ByMethod {
+    for (method, count) in before {
+        after.entry(method.clone()).and_modify(|now| *now -= count);
+    }
+    after.retain(|_, count| *count > 0.0);
+    after
 }
 
 fn is(node: &Node, other: &Node) -> bool {
@@ -103,7 +112,11 @@ async fn count(bed: &Bed) -> Result<Counts> {
         usages: bed.cluster.nodes.iter().map(usage::read).collect::<Result<_>>()?,
         requests: match bed.cluster.etcd() {
             Some(etcd) => etcd.requests().await?,
-            None => Requests::new(),
+            None => ByMethod::new(),
+        },
+        messages: match bed.cluster.etcd() {
+            Some(etcd) => etcd.messages().await?,
+            None => ByMethod::new(),
         },
     })
 }
