@@ -161,6 +161,7 @@ pub(super) fn api_options(effective: &Effective) -> api::Options {
         allowlist: restapi.allowlist.clone(),
         allowlist_include_members: restapi.allowlist_include_members,
         extra_headers: restapi.extra_headers.clone(),
+        server_tokens: restapi.server_tokens.clone(),
     }
 }
 

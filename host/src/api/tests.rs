@@ -1,0 +1,5 @@
+//! The API from outside: real sockets on one side, a loop played by the test on the other.
+
+mod connections;
+mod support;
+mod tls;
