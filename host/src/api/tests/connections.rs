@@ -30,6 +30,35 @@ async fn bare_status_lines_are_exact() {
 }
 
 #[tokio::test]
+async fn query_parameters_are_read_in_every_form() {
+    let served = Served::start(replica(), Options::default()).await;
+    for (target, expected) in [
+        ("/replica", 200),
+        ("/replica?lag=0", 200),
+        ("/replica?lag=1kB&lag=nonsense", 200),
+        ("/replica?replication_state=streaming", 200),
+        ("/replica?replication_state=in%20archive%20recovery", 503),
+        ("/replica?replication_state=in+archive+recovery", 503),
+        ("/replica?tag_custom=1.5", 200),
+        ("/replica?tag_clonefrom=true", 200),
+        ("/replica?tag_custom=2", 503),
+        ("/replica?tag_custom=1.5&tag_custom=2", 200),
+        ("/replica?tag_nosuch=", 200),
+        ("/read-only", 200),
+        ("/asynchronous", 200),
+        ("/sync", 503),
+        ("/nosuch", 503),
+        ("/readiness?mode=write&lag=0", 200),
+    ] {
+        assert_eq!(served.get(target).await.code(), expected, "GET {target}");
+        if !target.starts_with("/readiness") {
+            assert_eq!(served.ask("HEAD", target, None).await.code(), expected, "HEAD {target}");
+            assert_eq!(served.ask("OPTIONS", target, None).await.code(), expected, "OPTIONS {target}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn connections_stay_open_for_those_who_ask() {
     let served = Served::start(leader(), Options::default()).await;
     let count = |answer: &str| answer.to_lowercase().matches("\r\ncontent-type: application/json\r\n").count();

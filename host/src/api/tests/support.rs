@@ -175,7 +175,6 @@ pub fn replica() -> Published {
 pub struct Served {
     pub server: ApiServer,
     pub publish: watch::Sender<Arc<Published>>,
-    pub journal: Arc<Journal>,
     requests: Option<mpsc::Receiver<Request>>,
 }
 
@@ -188,9 +187,9 @@ impl Served {
         let (publish, published) = watch::channel(Arc::new(published));
         let (sender, requests) = mpsc::channel(8);
         let journal = Arc::new(Journal::new(None));
-        let handle = Handle { published, requests: sender, journal: Arc::clone(&journal) };
+        let handle = Handle { published, requests: sender, journal };
         let server = ApiServer::start(local(options), handle).await.unwrap();
-        Served { server, publish, journal, requests: Some(requests) }
+        Served { server, publish, requests: Some(requests) }
     }
 
     /// Lets `answer` play the loop.

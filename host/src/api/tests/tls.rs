@@ -2,7 +2,9 @@
 //! that change; clients without one (API-12, API-19).
 
 use super::support::*;
+use crate::api::outgoing::{self, Verify};
 use crate::api::{ApiError, Options};
+use crate::config::CtlSettings;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use regent_core::model::Secret;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -219,4 +221,35 @@ async fn required_needs_somebody_to_trust() {
     let journal = Arc::new(crate::agent::journal::Journal::new(None));
     let handle = crate::agent::handle::Handle { published, requests, journal };
     assert!(matches!(crate::api::ApiServer::start(options, handle).await, Err(ApiError::Certificate { .. })));
+}
+
+/// Our own calls: one certificate for everything is believed where it is configured, a stranger's is not.
+#[tokio::test]
+async fn members_are_called_with_one_certificate_for_everything() {
+    let identity = Identity::make();
+    let stranger = Identity::make();
+    let served = start(identity.options("required")).await;
+    let settings = |trusted: &Identity, shown: Option<&Identity>, insecure| CtlSettings {
+        insecure,
+        cacert: Some(trusted.file("crt")),
+        certfile: shown.map(|shown| shown.file("crt")),
+        keyfile: shown.map(|shown| shown.file("key")),
+        ..CtlSettings::default()
+    };
+    let url = format!("https://{}/patroni", served.address());
+    let check = async |ctl: CtlSettings, verify: Verify, expected: bool| {
+        let client = outgoing::client(&ctl, verify).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, client.get(&url).send()).await.unwrap();
+        let said = answer.is_ok_and(|answer| answer.status() == 200);
+        assert_eq!(said, expected, "{verify:?} {ctl:?}");
+    };
+    for verify in [Verify::All, Verify::Authority, Verify::Nothing] {
+        check(settings(&identity, Some(&identity), false), verify, true).await;
+        check(settings(&identity, None, false), verify, false).await;
+        check(settings(&stranger, Some(&identity), false), verify, verify == Verify::Nothing).await;
+    }
+    assert_eq!(Verify::among_members(&settings(&identity, Some(&identity), false)), Verify::Authority);
+    assert_eq!(Verify::among_members(&settings(&identity, None, false)), Verify::Nothing);
+    assert_eq!(Verify::from_outside(&settings(&identity, None, false)), Verify::All);
+    assert_eq!(Verify::from_outside(&settings(&identity, None, true)), Verify::Nothing);
 }
