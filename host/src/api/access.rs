@@ -1,30 +1,43 @@
 //! Who may change something: by address, by certificate, by name and password, in this order (rest-api §2).
 
+use super::Shared;
+use super::in_force::InForce;
 use super::page::{self, Answer};
 use super::router::Peer;
-use super::{Options, Shared};
+use super::tls::VerifyClient;
 use axum::http::{HeaderMap, HeaderValue, header};
-use base64::Engine;
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long looking up one host name may take.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most members whose names are looked up for one request.
+const LOOKUPS_MAX: usize = 64;
+
+/// Whether members' addresses count for the allowlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Members {
+    /// As `allowlist_include_members` says.
+    AsConfigured,
+    /// They do not.
+    LeftOut,
+}
 
 /// Refuses who may not; `None` lets the request through.
-pub(super) fn refuse(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Option<Answer> {
-    let options = shared.options();
-    if !may_by_address(shared, &options, peer.address.ip()) {
+pub(super) async fn refuse(shared: &Shared, peer: &Peer, headers: &HeaderMap, members: Members) -> Option<Answer> {
+    let in_force = shared.in_force();
+    if !may_by_address(shared, &in_force, peer.address.ip().to_canonical(), members).await {
         return Some(page::text(403, "Access is denied"));
     }
-    let certificate_wanted = peer.encrypted && matches!(options.verify_client.as_str(), "required" | "optional");
-    if certificate_wanted && !peer.certified {
+    if peer.encrypted && in_force.verify_client != VerifyClient::None && !peer.certified {
         return Some(page::text(403, "client certificate required"));
     }
-    let (name, password) = options.authentication.as_ref()?;
-    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let Some(given) = given else {
+    let wanted = in_force.authorization.as_ref()?;
+    let Some(given) = headers.get(header::AUTHORIZATION) else {
         return Some(unauthorized("no auth header received"));
     };
-    let key = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{}", password.0));
-    let wanted = format!("Basic {key}");
-    if equal(given, wanted.as_bytes()) { None } else { Some(unauthorized("not authenticated")) }
+    if equal(given.as_bytes(), wanted.0.as_bytes()) { None } else { Some(unauthorized("not authenticated")) }
 }
 
 fn unauthorized(text: &str) -> Answer {
@@ -40,56 +53,138 @@ fn equal(given: &[u8], wanted: &[u8]) -> bool {
     given.len() == wanted.len() && differing == 0
 }
 
-fn may_by_address(shared: &Shared, options: &Options, address: IpAddr) -> bool {
-    if options.allowlist.is_empty() && !options.allowlist_include_members {
+async fn may_by_address(shared: &Shared, in_force: &InForce, address: IpAddr, members: Members) -> bool {
+    let include_members = in_force.options.allowlist_include_members && members == Members::AsConfigured;
+    if in_force.options.allowlist.is_empty() && !include_members {
         return true;
     }
-    let address = address.to_canonical();
-    if options.allowlist.iter().any(|entry| network_has(entry, address)) {
+    if in_force.networks.iter().any(|network| network.has(address)) {
         return true;
     }
-    let cluster = shared.handle.published.borrow().cluster.clone();
-    let members = cluster.filter(|_| options.allowlist_include_members);
-    members.is_some_and(|cluster| {
-        cluster.view.members.iter().filter_map(|member| member.api_url.as_deref()).any(|url| {
-            let host = url.split("://").nth(1).and_then(|rest| rest.split(['/']).next()).unwrap_or_default();
-            let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-            host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|member| member.to_canonical() == address)
-        })
-    })
+    include_members && is_member(shared, address).await
 }
 
-/// `10.0.0.0/8`, `::1` or an address; host bits of a network do not matter.
-fn network_has(entry: &str, address: IpAddr) -> bool {
-    let (network, length) = entry.split_once('/').unwrap_or((entry, ""));
-    let Ok(network) = network.parse::<IpAddr>() else {
-        return false;
+async fn is_member(shared: &Shared, address: IpAddr) -> bool {
+    let Some(cluster) = shared.published().cluster.clone() else { return false };
+    let urls = cluster.view.members.iter().filter_map(|member| member.api_url.as_deref());
+    let hosts: Vec<&str> = urls.map(host_of).collect();
+    let literal = |host: &&str| host.parse::<IpAddr>().is_ok_and(|member| member.to_canonical() == address);
+    if hosts.iter().any(literal) {
+        return true;
+    }
+    for host in hosts.into_iter().filter(|host| host.parse::<IpAddr>().is_err()).take(LOOKUPS_MAX) {
+        if look_up(host).await.contains(&address) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The host of `scheme://host:port/path`, without brackets.
+fn host_of(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
     };
-    let (network, bits) = match (network.to_canonical(), address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => (u128::from(network.to_bits() ^ address.to_bits()), 32),
-        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits() ^ address.to_bits(), 128),
-        _ => return false,
-    };
-    let length: u32 = if length.is_empty() { bits } else { length.parse().unwrap_or(bits) };
-    network.checked_shr(bits.saturating_sub(length)).unwrap_or(0) == 0
+    host.trim_matches(['[', ']'])
+}
+
+async fn look_up(host: &str) -> Vec<IpAddr> {
+    match tokio::time::timeout(LOOKUP_PATIENCE, tokio::net::lookup_host((host, 0))).await {
+        Ok(Ok(found)) => found.map(|address| address.ip().to_canonical()).collect(),
+        Ok(Err(error)) => {
+            tracing::warn!("the address of {host:?} could not be looked up: {error}");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::warn!("looking up the address of {host:?} took too long");
+            Vec::new()
+        }
+    }
+}
+
+/// A network: an address and how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    fn read(entry: &str) -> Option<Network> {
+        let (address, length) = entry.split_once('/').unwrap_or((entry, ""));
+        let address: IpAddr = address.trim().parse().ok()?;
+        let bits_max = if address.is_ipv4() { 32 } else { 128 };
+        let bits = if length.is_empty() { bits_max } else { length.trim().parse().ok()? };
+        (bits <= bits_max).then_some(Network { address, bits })
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        let (differing, bits_max) = match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => (u128::from(network.to_bits() ^ address.to_bits()), 32),
+            (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits() ^ address.to_bits(), 128),
+            _ => return false,
+        };
+        differing.checked_shr(bits_max - self.bits).unwrap_or(0) == 0
+    }
+}
+
+/// The networks of an allowlist; host names are looked up now.
+pub(super) async fn networks(allowlist: &[String]) -> Vec<Network> {
+    let mut networks = Vec::with_capacity(allowlist.len());
+    for entry in allowlist {
+        match Network::read(entry) {
+            Some(network) => networks.push(network),
+            None if entry.contains('/') => tracing::warn!("restapi.allowlist: {entry:?} is no network"),
+            None => {
+                let found = look_up(entry).await.into_iter();
+                networks
+                    .extend(found.map(|address| Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }));
+            }
+        }
+    }
+    networks
 }
 
 #[cfg(test)]
 mod tests {
-    use super::network_has;
+    use super::*;
 
     #[test]
     fn networks_hold_their_addresses() {
         let check = |entry: &str, address: &str, expected: bool| {
-            assert_eq!(network_has(entry, address.parse().unwrap()), expected, "{entry} {address}");
+            let has = Network::read(entry).is_some_and(|network| network.has(address.parse().unwrap()));
+            assert_eq!(has, expected, "{entry} {address}");
         };
         check("10.1.2.3/8", "10.9.9.9", true);
         check("10.0.0.0/8", "11.0.0.1", false);
         check("127.0.0.1", "127.0.0.1", true);
         check("127.0.0.1", "127.0.0.2", false);
         check("0.0.0.0/0", "8.8.8.8", true);
+        check("::/0", "fd12::1", true);
         check("::1", "127.0.0.1", false);
         check("fd00::/8", "fd12::1", true);
+        check("10.0.0.0/33", "10.0.0.0", false);
+        check("10.0.0.0/x", "10.0.0.0", false);
         check("nonsense", "127.0.0.1", false);
+    }
+
+    #[test]
+    fn hosts_are_found_in_urls() {
+        let check = |url: &str, expected: &str| assert_eq!(host_of(url), expected, "{url}");
+        check("http://10.0.0.1:8008/patroni", "10.0.0.1");
+        check("https://[fd00::1]:8008/patroni", "fd00::1");
+        check("https://[fd00::1]", "fd00::1");
+        check("http://db1/patroni", "db1");
+        check("", "");
+    }
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        assert!(equal(b"Basic YTpi", b"Basic YTpi"));
+        assert!(!equal(b"Basic YTp", b"Basic YTpi"));
+        assert!(!equal(b"Basic YTpj", b"Basic YTpi"));
+        assert!(!equal(b"", b"Basic YTpi"));
     }
 }

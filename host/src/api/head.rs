@@ -106,13 +106,15 @@ fn bare(code: u16) -> Vec<u8> {
 
 fn full(code: u16, body: &[u8], shared: &Shared, keep: bool) -> Vec<u8> {
     let version = if keep { "1.1" } else { "1.0" };
-    let mut answer = Vec::with_capacity(body.len() + 160);
-    answer.extend_from_slice(format!("HTTP/{version} {code} {}\r\n", reason(code)).as_bytes());
-    answer.extend_from_slice(b"Content-Type: application/json\r\n");
-    for (name, value) in &shared.options().extra_headers {
-        answer.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-    }
-    answer.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+    let in_force = shared.in_force();
+    let (server, date, extra) = (&in_force.server, shared.date(), &in_force.extra_lines);
+    let head = format!(
+        "HTTP/{version} {code} {}\r\nServer: {server}\r\nDate: {date}\r\nContent-Type: application/json\r\n\
+         {extra}Content-Length: {}\r\n\r\n",
+        reason(code),
+        body.len(),
+    );
+    let mut answer = head.into_bytes();
     answer.extend_from_slice(body);
     answer
 }

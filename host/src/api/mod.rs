@@ -7,7 +7,9 @@ mod cluster;
 mod configuration;
 mod head;
 mod health;
+mod in_force;
 mod metrics;
+pub mod outgoing;
 mod page;
 mod python_json;
 mod restart;
@@ -16,11 +18,14 @@ mod schedule;
 mod server;
 mod status;
 mod switch;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use server::{ApiError, ApiServer};
 
 use crate::agent::handle::{Handle, Published};
+use in_force::InForce;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,41 +44,69 @@ pub struct Options {
     pub cafile: Option<PathBuf>,
     /// `none`, `optional` or `required`.
     pub verify_client: String,
-    /// Addresses and networks that may change something; empty: all.
+    /// Addresses, networks and host names that may change something; empty: all.
     pub allowlist: Vec<String>,
     /// Members' addresses may, too.
     pub allowlist_include_members: bool,
     /// Headers for every full answer.
     pub extra_headers: Vec<(String, String)>,
+    /// What the `Server` header says: `original`, `minimal` or `productonly`; empty is `original`.
+    pub server_tokens: String,
 }
 
 /// What every connection shares.
 pub(crate) struct Shared {
     handle: Handle,
-    options: Mutex<Arc<Options>>,
-    rendered: Mutex<(u64, Arc<[u8]>)>,
+    in_force: Mutex<Arc<InForce>>,
+    rendered: Mutex<Rendered>,
+}
+
+/// The parts of an answer that stay the same for a while.
+#[derive(Default)]
+struct Rendered {
+    generation: Option<u64>,
+    status: Arc<[u8]>,
+    second: i64,
+    date: Arc<str>,
 }
 
 impl Shared {
-    fn new(handle: Handle, options: Options) -> Shared {
-        Shared { handle, options: Mutex::new(Arc::new(options)), rendered: Mutex::new((0, Arc::default())) }
+    fn new(handle: Handle, in_force: InForce) -> Shared {
+        Shared { handle, in_force: Mutex::new(Arc::new(in_force)), rendered: Mutex::default() }
     }
 
-    fn options(&self) -> Arc<Options> {
-        Arc::clone(&lock(&self.options))
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&lock(&self.in_force))
     }
 
-    fn set_options(&self, options: Options) {
-        *lock(&self.options) = Arc::new(options);
+    fn enforce(&self, in_force: InForce) {
+        *lock(&self.in_force) = Arc::new(in_force);
+    }
+
+    fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.handle.published.borrow())
     }
 
     /// The status document, rendered once for each published state.
     fn status(&self, published: &Published) -> Arc<[u8]> {
         let mut rendered = lock(&self.rendered);
-        if rendered.0 != published.generation {
-            *rendered = (published.generation, head::render(published));
+        if rendered.generation != Some(published.generation) {
+            rendered.status = head::render(published);
+            rendered.generation = Some(published.generation);
         }
-        Arc::clone(&rendered.1)
+        Arc::clone(&rendered.status)
+    }
+
+    /// The `Date` header's value, rendered once a second.
+    fn date(&self) -> Arc<str> {
+        let second = crate::ports::wall_now().0.div_euclid(1_000_000);
+        let mut rendered = lock(&self.rendered);
+        if rendered.second != second {
+            let at = jiff::Timestamp::from_second(second).unwrap_or_default();
+            rendered.date = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string().into();
+            rendered.second = second;
+        }
+        Arc::clone(&rendered.date)
     }
 }
 

@@ -9,12 +9,10 @@ use serde_json::Value;
 /// An answer of the router.
 pub(super) type Answer = Response<Body>;
 
-fn build(code: u16, content_type: &str, body: Vec<u8>) -> Answer {
+fn build(code: u16, content_type: &'static str, body: Vec<u8>) -> Answer {
     let mut answer = Body::from(body).into_response();
     *answer.status_mut() = axum::http::StatusCode::from_u16(code).unwrap_or_default();
-    if let Ok(value) = content_type.parse() {
-        answer.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     answer
 }
 
@@ -47,24 +45,50 @@ pub(super) fn metrics(text: String) -> Answer {
 
 /// An error page.
 pub(super) fn error(code: u16) -> Answer {
+    let (message, body) = error_page(code);
+    finish(code, message.to_owned(), body)
+}
+
+/// The error page for a method that nothing answers to; the peer's CLI looks at its wording.
+pub(super) fn unsupported(method: &str) -> Answer {
+    let message = format!("Unsupported method ('{method}')");
+    let body = html(501, &message, "Server does not support this operation");
+    finish(501, message, body)
+}
+
+fn finish(code: u16, message: String, body: String) -> Answer {
+    let mut answer = build(code, "text/html;charset=utf-8", body.into_bytes());
+    if let Ok(reason) = hyper::ext::ReasonPhrase::try_from(message) {
+        answer.extensions_mut().insert(reason);
+    }
+    answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    answer
+}
+
+/// Reason phrase and body of an error page.
+pub(super) fn error_page(code: u16) -> (&'static str, String) {
     let (message, explanation) = match code {
         400 => ("Bad Request", "Bad request syntax or unsupported method"),
+        408 => ("Request Timeout", "Request timed out; try again later"),
         409 => ("Conflict", "Request conflict"),
         411 => ("Length Required", "Client must specify Content-Length"),
         413 => ("Request Entity Too Large", "Entity is too large"),
+        431 => ("Request Header Fields Too Large", "The header fields are too many or too large"),
         500 => ("Internal Server Error", "Server got itself in trouble"),
-        501 => ("Not Implemented", "Server does not support this operation"),
         502 => ("Bad Gateway", "Invalid responses from another server/proxy"),
         503 => ("Service Unavailable", "The server cannot process the request due to a high load"),
         _ => ("Error", "The request failed"),
     };
-    let page = format!(
+    (message, html(code, message, explanation))
+}
+
+/// The peer's page, with what comes from outside escaped.
+fn html(code: u16, message: &str, explanation: &str) -> String {
+    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!(
         "<!DOCTYPE HTML>\n<html lang=\"en\">\n    <head>\n        <meta charset=\"utf-8\">\n        \
          <title>Error response</title>\n    </head>\n    <body>\n        <h1>Error response</h1>\n        \
          <p>Error code: {code}</p>\n        <p>Message: {message}.</p>\n        \
          <p>Error code explanation: {code} - {explanation}.</p>\n    </body>\n</html>\n"
-    );
-    let mut answer = build(code, "text/html;charset=utf-8", page.into_bytes());
-    answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    answer
+    )
 }

@@ -1,5 +1,6 @@
 //! Routes by method and first path segment, as the peer does (rest-api §1); the rest of the path does not matter.
 
+use super::access::Members;
 use super::health::Question;
 use super::page::{self, Answer};
 use super::{Shared, access, cluster, configuration, head, metrics, restart, switch};
@@ -35,9 +36,14 @@ pub(super) fn build(shared: Arc<Shared>) -> Router {
         let shared = Arc::clone(&shared);
         async move {
             let mut answer = handle(&shared, request).await;
-            for (name, value) in &shared.options().extra_headers {
+            let in_force = shared.in_force();
+            let headers = answer.headers_mut();
+            if let Ok(server) = HeaderValue::from_str(&in_force.server) {
+                headers.insert(header::SERVER, server);
+            }
+            for (name, value) in &in_force.options.extra_headers {
                 if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-                    answer.headers_mut().insert(name, value);
+                    headers.insert(name, value);
                 }
             }
             answer
@@ -92,17 +98,15 @@ async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
         let published = Arc::clone(&shared.handle.published.borrow());
         return page::empty(super::health::verdict(&published, ports::now(), &Question::new(target)));
     }
-    let known = matches!(
-        (parts.method.as_str(), segment.as_str()),
+    let members = match (parts.method.as_str(), segment.as_str()) {
         ("PATCH" | "PUT", "config")
-            | ("POST", "restart" | "reinitialize" | "reload" | "failover" | "switchover" | "sigterm")
-            | ("DELETE", "restart" | "switchover")
-    );
-    if !known {
-        return page::error(501);
-    }
+        | ("POST", "restart" | "reinitialize" | "reload" | "failover" | "switchover" | "sigterm")
+        | ("DELETE", "restart" | "switchover") => Members::AsConfigured,
+        ("POST", "failsafe") => Members::LeftOut,
+        (method, _) => return page::unsupported(method),
+    };
     if let Some(peer) = parts.extensions.get::<Peer>()
-        && let Some(refusal) = access::refuse(shared, peer, &parts.headers)
+        && let Some(refusal) = access::refuse(shared, peer, &parts.headers, members).await
     {
         return refusal;
     }
@@ -122,6 +126,7 @@ async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
         (_, "reinitialize") => restart::reinitialize(shared, &asked).await,
         (_, "reload") => restart::reload(shared).await,
         (_, "sigterm") => restart::terminate(shared).await,
+        (_, "failsafe") => page::error(502),
         (_, action) => switch::switch(shared, action, &asked).await,
     }
 }

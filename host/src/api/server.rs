@@ -2,7 +2,8 @@
 //! nobody but themselves.
 
 use super::head::{self, HEAD_BYTES_MAX, Head};
-use super::{Options, Shared, router, tls};
+use super::in_force::InForce;
+use super::{Options, Shared, router};
 use crate::agent::handle::Handle;
 use axum::Router;
 use bytes::{Buf, BytesMut};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 /// How long a client may take to send the head of a request, the first byte included.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +28,10 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long, and for how many bytes, a client may go on sending what nobody reads before it is cut off.
+const LINGER_PATIENCE: Duration = Duration::from_secs(5);
+const LINGER_BYTES_MAX: u64 = 16 << 20;
 
 /// Connections at a time. A flood beyond that waits in the kernel's queue for at most [`HEAD_PATIENCE`] each.
 const CONNECTIONS_MAX: usize = 512;
@@ -55,10 +60,11 @@ pub enum ApiError {
     },
 }
 
-/// The API as it is served.
+/// The API as it is served. Dropped, it stops listening; what is being carried out is finished.
 pub struct ApiServer {
     shared: Arc<Shared>,
-    listener: AbortHandle,
+    address: SocketAddr,
+    listening: JoinHandle<()>,
 }
 
 impl ApiServer {
@@ -67,37 +73,72 @@ impl ApiServer {
     /// # Errors
     /// When the address or the certificate is not usable.
     pub async fn start(options: Options, handle: Handle) -> Result<ApiServer, ApiError> {
-        let acceptor = tls::acceptor(&options)?;
-        let listener = bind(&options.listen).await?;
-        let shared = Arc::new(Shared::new(handle, options));
-        let listener = tokio::spawn(accept(listener, Arc::clone(&shared), acceptor)).abort_handle();
-        Ok(ApiServer { shared, listener })
+        let in_force = InForce::make(options).await?;
+        let listener = bind(&in_force.options.listen).await?;
+        let shared = Arc::new(Shared::new(handle, in_force));
+        let (address, listening) = listen(listener, &shared);
+        Ok(ApiServer { shared, address, listening })
     }
 
-    /// Takes changed options; what listens goes on listening unless the address changed. A certificate is read again.
+    /// Takes changed options, and reads certificates and host names again. The listener moves only if the address
+    /// changed; connections that are there are finished as they began.
     ///
     /// # Errors
     /// When the new address or certificate is not usable: then everything stays as it was.
     pub async fn reconfigure(&mut self, options: Options) -> Result<(), ApiError> {
-        let old = self.shared.options();
-        if *old == options && options.certfile.is_none() {
-            return Ok(());
+        let in_force = InForce::make(options).await?;
+        let old = self.shared.in_force().options.listen.clone();
+        if old != in_force.options.listen {
+            self.move_to(&in_force.options.listen, &old).await?;
         }
-        let acceptor = tls::acceptor(&options)?;
-        if old.listen == options.listen && old.certfile.is_none() && acceptor.is_none() {
-            self.shared.set_options(options);
-            return Ok(());
-        }
-        if old.listen == options.listen {
-            // The same port can only be bound again once it is free.
-            self.listener.abort();
-        }
-        let listener = bind(&options.listen).await?;
-        self.listener.abort();
-        self.shared.set_options(options);
-        self.listener = tokio::spawn(accept(listener, Arc::clone(&self.shared), acceptor)).abort_handle();
+        self.shared.enforce(in_force);
         Ok(())
     }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    async fn move_to(&mut self, new: &str, old: &str) -> Result<(), ApiError> {
+        let bound = match bind(new).await {
+            // The port may be ours, on an address that overlaps.
+            Err(ApiError::Listen { source, .. }) if self.may_be_in_the_way(new, &source) => {
+                self.listening.abort();
+                // The port is free once the task is gone; it ends as aborted, which is no news.
+                let _aborted = (&mut self.listening).await.is_err();
+                bind(new).await
+            }
+            bound => bound,
+        };
+        let (listener, refusal) = match bound {
+            Ok(listener) => (listener, Ok(())),
+            Err(error) if self.listening.is_finished() => (bind(old).await?, Err(error)),
+            Err(error) => return Err(error),
+        };
+        let (address, listening) = listen(listener, &self.shared);
+        std::mem::replace(&mut self.listening, listening).abort();
+        self.address = address;
+        refusal
+    }
+
+    /// Only our own listener on the same port is worth giving up for a new one.
+    fn may_be_in_the_way(&self, new: &str, refusal: &io::Error) -> bool {
+        let port = new.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        refusal.kind() == io::ErrorKind::AddrInUse && port == Some(self.address.port())
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+fn listen(listener: TcpListener, shared: &Arc<Shared>) -> (SocketAddr, JoinHandle<()>) {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr().unwrap_or(unknown);
+    (address, tokio::spawn(accept(listener, Arc::clone(shared))))
 }
 
 async fn bind(listen: &str) -> Result<TcpListener, ApiError> {
@@ -114,7 +155,7 @@ async fn bind(listen: &str) -> Result<TcpListener, ApiError> {
     bound.map_err(|source| ApiError::Listen { address: listen.to_owned(), source })
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, acceptor: Option<tls::Acceptor>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let router = router::build(Arc::clone(&shared));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -129,10 +170,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, acceptor: Option<tls
                 continue;
             }
         };
-        let (shared, router, acceptor) = (Arc::clone(&shared), router.clone(), acceptor.clone());
+        let (shared, router) = (Arc::clone(&shared), router.clone());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection(stream, peer, acceptor, &shared, router).await {
+            if let Err(error) = connection(stream, peer, &shared, router).await {
                 tracing::debug!("API connection from {peer}: {error}");
             }
         });
@@ -145,14 +186,9 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await; // pace: a failing accept fails again at once
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<tls::Acceptor>,
-    shared: &Arc<Shared>,
-    router: Router,
-) -> io::Result<()> {
+async fn connection(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, router: Router) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let acceptor = shared.in_force().acceptor.clone();
     match acceptor {
         None => serve(stream, router::Peer { address: peer, certified: false, encrypted: false }, shared, router).await,
         Some(acceptor) => {
@@ -204,8 +240,26 @@ where
         .keep_alive(true)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .without_shutdown()
         .await;
-    served.map_err(io::Error::other)
+    linger(served.map_err(io::Error::other)?.io.into_inner()).await
+}
+
+/// Closes so that the client gets its answer even if it is still sending: closing with bytes unread would reset the
+/// connection, and the answer with it.
+async fn linger<S>(mut stream: S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let drain = async {
+        stream.shutdown().await?;
+        let mut unread = (&mut stream).take(LINGER_BYTES_MAX);
+        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+    };
+    match tokio::time::timeout(LINGER_PATIENCE, drain).await {
+        Ok(drained) => drained.map(|_| ()),
+        Err(_) => Ok(()),
+    }
 }
 
 /// A stream whose first bytes were read already.

@@ -1,6 +1,7 @@
 //! What every command works with: the configuration, the store, and a client for the members' API.
 
 use super::{CtlError, Result};
+use crate::api::outgoing;
 use crate::config::{CtlSettings, DcsSettings, DynamicConfig, Effective, LocalConfig, Source};
 use crate::dcs::{self, Answer, Snapshot, Store, StoreOptions};
 use crate::ports;
@@ -53,7 +54,8 @@ impl Context {
         if scope.is_empty() {
             return Err(CtlError::new("Missing argument 'CLUSTER_NAME'."));
         }
-        let client = client(&ctl)?;
+        let client = outgoing::client(&ctl, outgoing::Verify::from_outside(&ctl));
+        let client = client.map_err(|error| CtlError::new(error.to_string()))?;
         Ok(Context { scope, settings: effective.settings, dcs: effective.dcs, ctl, client })
     }
 
@@ -119,24 +121,4 @@ pub(super) fn done<T>(answer: Answer<T>) -> Result<T> {
         Answer::Done(value) => Ok(value),
         Answer::Refused(why) | Answer::Unreachable(why) | Answer::Unknown(why) => Err(CtlError::new(why)),
     }
-}
-
-fn client(ctl: &CtlSettings) -> Result<reqwest::Client> {
-    // The first provider that is installed serves the whole process.
-    let _installed = rustls::crypto::ring::default_provider().install_default().is_err();
-    let wrong = |file: &PathBuf, why: &dyn std::fmt::Display| CtlError::new(format!("{}: {why}", file.display()));
-    let mut builder = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(ctl.insecure);
-    if let Some(file) = &ctl.cacert {
-        let pem = std::fs::read(file).map_err(|error| wrong(file, &error))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(file, &error))?;
-        builder = certificates.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
-    }
-    if let Some(file) = &ctl.certfile {
-        let mut pem = std::fs::read(file).map_err(|error| wrong(file, &error))?;
-        if let Some(key) = &ctl.keyfile {
-            pem.extend(std::fs::read(key).map_err(|error| wrong(key, &error))?);
-        }
-        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(|error| wrong(file, &error))?);
-    }
-    builder.build().map_err(|error| CtlError::new(error.to_string()))
 }

@@ -5,7 +5,7 @@ use crate::act::Deeds;
 use crate::agent::Parts;
 use crate::agent::configuration::Configuration;
 use crate::agent::journal::Journal;
-use crate::api;
+use crate::api::{self, outgoing};
 use crate::config::{DynamicConfig, Effective, LocalConfig, LogForm, LogSettings, Source, no_store};
 use crate::dcs::{self, Answer, Store, StoreOptions};
 use crate::fence::{Guard, GuardOptions};
@@ -46,7 +46,8 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
         bail!(no_store());
     }
     let store = dcs::open(&store_options(&configuration.effective)).await?;
-    let client = client()?;
+    let ctl = &configuration.effective.ctl;
+    let client = outgoing::client(ctl, outgoing::Verify::among_members(ctl))?;
     first_reading(&store, &mut configuration, &client).await?;
     let effective = Arc::clone(&configuration.effective);
     let server = Server { settings: Arc::new(effective.server.clone()), binaries };
@@ -102,12 +103,6 @@ async fn guard(effective: &Effective) -> Result<Option<Guard>> {
     }
 }
 
-fn client() -> Result<reqwest::Client> {
-    // The first provider that is installed serves the whole process.
-    let _installed = rustls::crypto::ring::default_provider().install_default().is_err();
-    reqwest::Client::builder().no_proxy().build().context("the client for other members can not be built")
-}
-
 /// Reads the store for the first time: for the configuration, and to see that nobody else runs under our name. A
 /// server that is found running is not left without a loop while the store is away.
 async fn first_reading(store: &Store, configuration: &mut Configuration, client: &reqwest::Client) -> Result<()> {
@@ -161,6 +156,7 @@ pub(super) fn api_options(effective: &Effective) -> api::Options {
         allowlist: restapi.allowlist.clone(),
         allowlist_include_members: restapi.allowlist_include_members,
         extra_headers: restapi.extra_headers.clone(),
+        server_tokens: restapi.server_tokens.clone(),
     }
 }
 

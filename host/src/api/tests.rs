@@ -1,0 +1,6 @@
+//! The API from outside: real sockets on one side, a loop played by the test on the other.
+
+mod access;
+mod connections;
+mod support;
+mod tls;
