@@ -33,8 +33,8 @@ pub(super) async fn patch(shared: &Shared, asked: &Asked) -> Answer {
     }
     match write(shared, merged.clone(), Some(version)).await {
         Written::Done => page::json(200, &merged),
-        Written::Conflict => page::error(409),
-        Written::Failed(_) => page::error(503),
+        // The peer makes no difference between a write that was overtaken and one that failed.
+        Written::Conflict | Written::Failed(_) => page::error(409),
     }
 }
 

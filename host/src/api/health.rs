@@ -178,10 +178,10 @@ impl Facts<'_> {
     }
 
     fn tags_match(&self) -> bool {
-        let wanted = self.question.query.iter().filter_map(|(name, value)| Some((name.strip_prefix("tag_")?, value)));
-        wanted.into_iter().all(|(name, value)| {
-            let tag = self.published.tags.raw.iter().find(|(key, _)| key == name);
-            tag.is_some_and(|(_, tag)| as_text(tag) == *value)
+        let wanted = self.question.query.iter().filter_map(|(name, _)| Some((name, name.strip_prefix("tag_")?)));
+        wanted.into_iter().all(|(name, key)| {
+            let tag = self.published.tags.raw.iter().find(|(tag, _)| tag == key);
+            tag.is_some_and(|(_, tag)| Some(as_text(tag).as_str()) == self.question.get(name))
         })
     }
 }
@@ -198,7 +198,8 @@ fn as_text(tag: &Scalar) -> String {
         Scalar::Null => "none".to_owned(),
         Scalar::Bool(flag) => flag.to_string(),
         Scalar::Integer(number) => number.to_string(),
-        Scalar::Real(number) => number.to_string(),
+        // With the digit after the point that the peer prints, too.
+        Scalar::Real(number) => format!("{number:?}"),
         Scalar::Text(text) => text.clone(),
     }
 }

@@ -85,7 +85,7 @@ fn cluster(page: &mut Page, published: &Published) {
     let member = failsafe.is_some_and(|map| map.contains_key(name));
     page.flag("patroni_failsafe_member", "Value is 1 if this node is in the failsafe key.", member);
     let timeline = published.timeline.unwrap_or(0);
-    page.counter("patroni_postgres_timeline", "Postgres timeline of this node (if running).", timeline);
+    page.gauge("patroni_postgres_timeline", "Postgres timeline of this node (if running).", timeline);
     let seen = published.dcs_last_seen;
     page.gauge("patroni_dcs_last_seen", "Epoch seconds of the last contact with the DCS.", seen);
     let pending = !published.pending_restart.is_empty();

@@ -9,7 +9,6 @@ mod head;
 mod health;
 mod in_force;
 mod metrics;
-pub mod outgoing;
 mod page;
 mod python_json;
 mod restart;

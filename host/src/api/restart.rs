@@ -75,7 +75,7 @@ fn role(value: &Value) -> Result<Role, Answer> {
 fn version(value: &Value) -> Result<u32, Answer> {
     let text = value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
     let wrong = || page::text(400, &format!("Invalid PostgreSQL version format: X.Y or X.Y.Z is accepted: {text}"));
-    let parts: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
+    let parts: Result<Vec<u32>, _> = text.split('.').map(|part| part.parse::<u16>().map(u32::from)).collect();
     match parts.map_err(|_| wrong())?.as_slice() {
         [major, minor] if *major >= 10 => Ok(major * 10_000 + minor),
         [major, middle, minor] => Ok(major * 10_000 + middle * 100 + minor),

@@ -2,5 +2,6 @@
 
 mod access;
 mod connections;
+mod documents;
 mod support;
 mod tls;

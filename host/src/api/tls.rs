@@ -48,7 +48,7 @@ pub(super) fn acceptor(options: &Options, verify: VerifyClient) -> Result<Option
     };
     let keyfile = options.keyfile.as_ref().unwrap_or(certfile);
     let chain = certificates(certfile)?;
-    let key = key(keyfile)?;
+    let key = PrivateKeyDer::from_pem_file(keyfile).map_err(|error| wrong(keyfile, &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -139,8 +139,7 @@ impl ClientCertVerifier for Pinning {
     }
 }
 
-/// The certificates of a file; there is one at least.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ApiError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ApiError> {
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(path, &error))?;
     let certificates: Result<Vec<_>, _> = certificates.collect();
     let certificates = certificates.map_err(|error| wrong(path, &error))?;
@@ -150,12 +149,6 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(certificates)
 }
 
-/// The key of a file.
-pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, ApiError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| wrong(path, &error))
-}
-
-/// What is wrong with a file.
-pub(super) fn wrong(path: &Path, error: &dyn std::fmt::Display) -> ApiError {
+fn wrong(path: &Path, error: &dyn std::fmt::Display) -> ApiError {
     ApiError::Certificate { file: path.display().to_string(), reason: error.to_string() }
 }

@@ -1,5 +1,9 @@
 //! `restapi` and `ctl`: how the API is served and how other members' APIs are called.
 
+mod calls;
+
+pub use calls::{CallError, Verify, member_client};
+
 use super::addresses::{self, HostPort};
 use super::reading::{at, file_at, integer_at, list_at, pairs, some_text_at, text_at, truth_at};
 use regent_core::model::Secret;

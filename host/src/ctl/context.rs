@@ -1,8 +1,7 @@
 //! What every command works with: the configuration, the store, and a client for the members' API.
 
 use super::{CtlError, Result};
-use crate::api::outgoing;
-use crate::config::{CtlSettings, DcsSettings, DynamicConfig, Effective, LocalConfig, Source};
+use crate::config::{CtlSettings, DcsSettings, DynamicConfig, Effective, LocalConfig, Source, Verify, member_client};
 use crate::dcs::{self, Answer, Snapshot, Store, StoreOptions};
 use crate::ports;
 use regent_core::model::Settings;
@@ -54,7 +53,7 @@ impl Context {
         if scope.is_empty() {
             return Err(CtlError::new("Missing argument 'CLUSTER_NAME'."));
         }
-        let client = outgoing::client(&ctl, outgoing::Verify::from_outside(&ctl));
+        let client = member_client(&ctl, Verify::from_outside(&ctl));
         let client = client.map_err(|error| CtlError::new(error.to_string()))?;
         Ok(Context { scope, settings: effective.settings, dcs: effective.dcs, ctl, client })
     }

@@ -5,8 +5,10 @@ use crate::act::Deeds;
 use crate::agent::Parts;
 use crate::agent::configuration::Configuration;
 use crate::agent::journal::Journal;
-use crate::api::{self, outgoing};
-use crate::config::{DynamicConfig, Effective, LocalConfig, LogForm, LogSettings, Source, no_store};
+use crate::api;
+use crate::config::{
+    DynamicConfig, Effective, LocalConfig, LogForm, LogSettings, Source, Verify, member_client, no_store,
+};
 use crate::dcs::{self, Answer, Store, StoreOptions};
 use crate::fence::{Guard, GuardOptions};
 use crate::observe::server::ServerWatch;
@@ -47,7 +49,7 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
     }
     let store = dcs::open(&store_options(&configuration.effective)).await?;
     let ctl = &configuration.effective.ctl;
-    let client = outgoing::client(ctl, outgoing::Verify::among_members(ctl))?;
+    let client = member_client(ctl, Verify::among_members(ctl))?;
     first_reading(&store, &mut configuration, &client).await?;
     let effective = Arc::clone(&configuration.effective);
     let server = Server { settings: Arc::new(effective.server.clone()), binaries };

@@ -2,9 +2,8 @@
 //! that change; clients without one (API-12, API-19).
 
 use super::support::*;
-use crate::api::outgoing::{self, Verify};
 use crate::api::{ApiError, Options};
-use crate::config::CtlSettings;
+use crate::config::{CtlSettings, Verify, member_client};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use regent_core::model::Secret;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -238,7 +237,7 @@ async fn members_are_called_with_one_certificate_for_everything() {
     };
     let url = format!("https://{}/patroni", served.address());
     let check = async |ctl: CtlSettings, verify: Verify, expected: bool| {
-        let client = outgoing::client(&ctl, verify).unwrap();
+        let client = member_client(&ctl, verify).unwrap();
         let answer = tokio::time::timeout(PATIENCE, client.get(&url).send()).await.unwrap();
         let said = answer.is_ok_and(|answer| answer.status() == 200);
         assert_eq!(said, expected, "{verify:?} {ctl:?}");

@@ -1,15 +1,25 @@
-//! Our own calls to other members' APIs: whom we believe to be one, and with which certificate we come.
+//! The client for calls to members' APIs, by the configuration: whom it believes to be one, and with which certificate
+//! it comes. What is called, and what the answers mean, it does not know.
 
-use super::ApiError;
-use super::tls::{certificates, key, wrong};
-use crate::config::CtlSettings;
+use super::CtlSettings;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Why members' APIs can not be called.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {reason}")]
+pub struct CallError {
+    /// The file that is not usable.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+}
 
 /// What is checked of the certificate that an API shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +48,12 @@ impl Verify {
 ///
 /// # Errors
 /// When a configured certificate or key is not usable.
-pub fn client(ctl: &CtlSettings, verify: Verify) -> Result<reqwest::Client, ApiError> {
+pub fn member_client(ctl: &CtlSettings, verify: Verify) -> Result<reqwest::Client, CallError> {
     // The first provider that is installed serves the whole process.
     let _installed = rustls::crypto::ring::default_provider().install_default().is_err();
     let builder = reqwest::Client::builder().no_proxy();
     let builder = match (&ctl.cacert, &ctl.certfile, verify) {
-        // Whoever the system of authorities of the world vouches for.
+        // Whomever the public authorities vouch for.
         (None, None, Verify::All | Verify::Authority) => builder,
         (None, Some(certfile), Verify::All | Verify::Authority) => builder.identity(identity(ctl, certfile)?),
         _ => builder.use_preconfigured_tls(tls(ctl, verify)?),
@@ -51,7 +61,7 @@ pub fn client(ctl: &CtlSettings, verify: Verify) -> Result<reqwest::Client, ApiE
     builder.build().map_err(|error| wrong(Path::new("the client for members' APIs"), &error))
 }
 
-fn identity(ctl: &CtlSettings, certfile: &Path) -> Result<reqwest::Identity, ApiError> {
+fn identity(ctl: &CtlSettings, certfile: &Path) -> Result<reqwest::Identity, CallError> {
     let mut pem = std::fs::read(certfile).map_err(|error| wrong(certfile, &error))?;
     if let Some(keyfile) = &ctl.keyfile {
         pem.extend(std::fs::read(keyfile).map_err(|error| wrong(keyfile, &error))?);
@@ -59,7 +69,7 @@ fn identity(ctl: &CtlSettings, certfile: &Path) -> Result<reqwest::Identity, Api
     reqwest::Identity::from_pem(&pem).map_err(|error| wrong(certfile, &error))
 }
 
-fn tls(ctl: &CtlSettings, verify: Verify) -> Result<ClientConfig, ApiError> {
+fn tls(ctl: &CtlSettings, verify: Verify) -> Result<ClientConfig, CallError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let servers = Servers { verify, known: known(ctl, verify, &provider)?, provider: Arc::clone(&provider) };
     let unusable = |error: &Error| wrong(Path::new("TLS"), error);
@@ -71,11 +81,12 @@ fn tls(ctl: &CtlSettings, verify: Verify) -> Result<ClientConfig, ApiError> {
     let Some(certfile) = &ctl.certfile else {
         return Ok(builder.with_no_client_auth());
     };
-    let key = key(ctl.keyfile.as_ref().unwrap_or(certfile))?;
+    let keyfile = ctl.keyfile.as_ref().unwrap_or(certfile);
+    let key = PrivateKeyDer::from_pem_file(keyfile).map_err(|error| wrong(keyfile, &error))?;
     builder.with_client_auth_cert(certificates(certfile)?, key).map_err(|error| wrong(certfile, &error))
 }
 
-fn known(ctl: &CtlSettings, verify: Verify, provider: &Arc<CryptoProvider>) -> Result<Option<Known>, ApiError> {
+fn known(ctl: &CtlSettings, verify: Verify, provider: &Arc<CryptoProvider>) -> Result<Option<Known>, CallError> {
     let Some(cacert) = ctl.cacert.as_ref().filter(|_| verify != Verify::Nothing) else {
         return Ok(None);
     };
@@ -84,6 +95,15 @@ fn known(ctl: &CtlSettings, verify: Verify, provider: &Arc<CryptoProvider>) -> R
     roots.add_parsable_certificates(anchors.iter().cloned());
     let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
     Ok(Some(Known { anchors, chains: chains.map_err(|error| wrong(cacert, &error))? }))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CallError> {
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    certificates.map_err(|error| wrong(path, &error))
+}
+
+fn wrong(path: &Path, error: &dyn std::fmt::Display) -> CallError {
+    CallError { file: path.display().to_string(), reason: error.to_string() }
 }
 
 /// The configured authorities.
