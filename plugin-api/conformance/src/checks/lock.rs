@@ -138,6 +138,8 @@ pub(crate) fn snapshot_consistency(context: &Context) -> Verdict {
                 .map(|kind| Write { key: Key::of(kind), value: value.clone() });
             lease = a.renew_in(BUDGET, &lease, &also)?.ok_or_else(|| Stop::Fail("the lock was lost".to_owned()))?;
             renewals.fetch_add(1, Ordering::SeqCst);
+            // A writer that never rests may lock readers out: that is no question of consistency.
+            pause(Duration::from_millis(5));
         }
         Ok(())
     };
