@@ -1,12 +1,15 @@
 //! Loads one plugin: every check has its own refusal, and every refusal is one line that names the file.
 #![allow(unsafe_code, reason = "the dynamic linker can only be called unsafely; each call says why it is sound")]
 
-use crate::abi::{API_MAJOR, API_MINOR, DcsPluginRef, MANIFEST_MAGIC, Manifest};
+use crate::abi::{API_MAJOR, API_MINOR, BackendBox, DcsPluginRef, MANIFEST_MAGIC, Manifest, OpenArgs};
+use crate::driver::OpenOptions;
 use crate::elf;
-use crate::types::{Capabilities, DcsError, convert};
+use crate::services::services;
+use crate::types::{Capabilities, DcsError, convert, millis};
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::lib_header_from_path;
+use abi_stable::std_types::RVec;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
@@ -65,6 +68,27 @@ impl Plugin {
     /// What the backend can do.
     pub fn capabilities(&self) -> Capabilities {
         convert::capabilities_from(&(self.root.capabilities())())
+    }
+
+    /// An object without the driver around it: the conformance kit calls it from threads of its own.
+    ///
+    /// # Errors
+    /// When the plugin refuses the options.
+    #[doc(hidden)]
+    pub fn open_bare(&self, options: &OpenOptions) -> Result<BackendBox, DcsError> {
+        let args = OpenArgs {
+            namespace: options.namespace.as_str().into(),
+            scope: options.scope.as_str().into(),
+            member: options.member.as_str().into(),
+            ttl_ms: millis(options.ttl),
+            loop_wait_ms: millis(options.loop_wait),
+            retry_timeout_ms: millis(options.retry_timeout),
+            config_json: options.config_json.as_str().into(),
+            plugin_id: 1,
+            host: services(),
+            ext: RVec::new(),
+        };
+        convert::result_from((self.root.open())(args), |backend| backend)
     }
 
     /// Lets the backend look at its configuration section.

@@ -1,0 +1,105 @@
+//! The server is lost: every call comes back in time, says what it knows, and all is well once the server is back.
+
+use crate::context::{Context, Stop, Verdict, ensure, now, within};
+use regent_plugin_api::host::{DcsError, ErrorKind, Expect, Key, KeyKind};
+use std::time::Duration;
+
+/// What a call gets while the server is away.
+const SHORT: Duration = Duration::from_millis(700);
+
+/// How long after its budget a call may still come back.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Until when the backend must have found its server again.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+fn no_verdict<T>(what: &str, answer: Result<T, DcsError>) -> Result<String, Stop> {
+    match answer.map_err(|error| error.kind) {
+        Err(ErrorKind::Unavailable | ErrorKind::Indeterminate) => Ok(what.to_owned()),
+        Ok(_) => Err(Stop::Fail(format!("{what} without a server gave a verdict"))),
+        Err(kind) => Err(Stop::Fail(format!("{what} without a server answers {kind:?}"))),
+    }
+}
+
+pub(crate) fn server_loss(context: &Context) -> Verdict {
+    let proxy = context.proxy()?;
+    let a = context.member("a")?;
+    let lease = a.acquire()?.ok_or_else(|| Stop::Fail("a free lock was refused".to_owned()))?;
+    let mut tried = Vec::new();
+    for refuse in [true, false] {
+        if refuse {
+            proxy.refuse()
+        } else {
+            proxy.swallow()
+        }
+        tried.push(no_verdict("load", a.load_in(SHORT))?);
+        tried.push(no_verdict("renew", a.renew_in(SHORT, &lease, &[]))?);
+        tried.push(no_verdict("put", a.put_in(SHORT, KeyKind::Config, b"1", &Expect::Any))?);
+        proxy.pass();
+        let back = within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
+        ensure!(back, "not recovered {} s after the server was back", RECOVERY.as_secs());
+        ensure!(a.acquire()?.is_some(), "the lock can not be had again once the server is back");
+    }
+    Ok(format!("refused and swallowed: {}; recovered twice", tried.join(", ")))
+}
+
+pub(crate) fn budget(context: &Context) -> Verdict {
+    let proxy = context.proxy()?;
+    let a = context.member("a")?;
+    let lease = a.acquire()?.ok_or_else(|| Stop::Fail("a free lock was refused".to_owned()))?;
+    let cursor = a.load()?.cursor;
+    proxy.swallow();
+    let before = proxy.swallowed();
+    let calls: [(&str, &dyn Fn()); 9] = [
+        ("load", &|| drop(a.load_in(SHORT))),
+        ("renew_leader", &|| drop(a.renew_in(SHORT, &lease, &[]))),
+        ("acquire_leader", &|| drop(a.acquire_in(SHORT))),
+        ("touch_member", &|| drop(a.touch_in(SHORT, b"{}"))),
+        ("put", &|| drop(a.put_in(SHORT, KeyKind::Config, b"1", &Expect::Any))),
+        ("delete", &|| drop(a.delete_in(SHORT, KeyKind::Config, &Expect::Any))),
+        ("watch", &|| drop(a.watch(SHORT, &cursor))),
+        ("release_leader", &|| drop(a.release_in(SHORT, &lease))),
+        ("delete_cluster", &|| drop(a.delete_cluster_in(SHORT))),
+    ];
+    let mut longest = Duration::ZERO;
+    for (name, call) in calls {
+        let start = now();
+        call();
+        let took = now().duration_since(start);
+        ensure!(took <= SHORT + GRACE, "{name} took {} of {} ms", took.as_millis(), SHORT.as_millis());
+        longest = longest.max(took);
+    }
+    let swallowed = proxy.swallowed() - before;
+    ensure!(swallowed > 0, "nothing was ever sent to the server");
+    Ok(format!("{} calls, longest {} of {} ms", calls.len(), longest.as_millis(), SHORT.as_millis()))
+}
+
+pub(crate) fn unknown_outcome(context: &Context) -> Verdict {
+    let proxy = context.proxy()?;
+    let (a, mut applied) = (context.member("a")?, 0);
+    for round in 0..3 {
+        let back = within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
+        ensure!(back, "not recovered {} s after the server was back", RECOVERY.as_secs());
+        let value = format!("{round}").into_bytes();
+        proxy.hold_replies();
+        let answer = a.put_in(SHORT, KeyKind::Config, &value, &Expect::Any);
+        proxy.pass();
+        let error = answer.err().map(|error| error.kind);
+        let reader = context.member("reader")?;
+        if reader.value(&Key::of(KeyKind::Config))? == Some(value) {
+            applied += 1;
+            ensure!(error == Some(ErrorKind::Indeterminate), "a write that was applied answered {error:?}");
+        }
+        reader.close()?;
+    }
+    ensure!(applied > 0, "no write reached the server: nothing was proved");
+    within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
+    proxy.hold_replies();
+    let answer = a.acquire_in(SHORT).map_err(|error| error.kind);
+    proxy.pass();
+    ensure!(answer == Err(ErrorKind::Indeterminate), "acquiring without a reply answered {answer:?}");
+    within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
+    ensure!(a.acquire()?.is_some(), "the holder was refused the lock that it got without knowing");
+    ensure!(context.member("b")?.acquire()?.is_none(), "another got it too");
+    Ok(format!("{applied} writes applied without a reply, the lock told the truth"))
+}

@@ -1,0 +1,47 @@
+//! The backends of this repository keep the contract.
+
+mod support;
+
+use regent_dcs_conformance::{Options, Status, names, run};
+use std::time::Duration;
+use support::{etcd::Etcd, library, options};
+
+fn keeps_the_contract(options: &Options, skipped: &[&str], known: &[(&str, &str)]) {
+    let report = run(options).expect("the kit runs");
+    assert_eq!(report.outcomes.len(), names().len());
+    for outcome in &report.outcomes {
+        if let Some((_, detail)) = known.iter().find(|(check, _)| *check == outcome.check) {
+            assert_eq!((outcome.status, outcome.detail.as_str()), (Status::Fail, *detail), "take it off the list");
+            continue;
+        }
+        let expected = if skipped.contains(&outcome.check) { Status::Skip } else { Status::Ok };
+        assert_eq!(outcome.status, expected, "{}: {} in {report:#?}", outcome.check, outcome.detail);
+    }
+}
+
+#[test]
+fn the_local_backend_keeps_the_contract_but_for_one_known_rule() {
+    let options = options("local", "{\"path\": \"{dir}/store.db\"}", Duration::from_secs(1));
+    // The daemon calls no object that it closed; the backend itself does not refuse such a call.
+    let known = [("close", "load after close answers None, not Closed")];
+    keeps_the_contract(&options, &["server-loss", "budget", "unknown-outcome"], &known);
+}
+
+#[test]
+fn the_etcd3_backend_keeps_the_contract() {
+    let etcd = Etcd::start();
+    // A proxy is not asked for members, which would lead around it (ETCD-03).
+    let mut options = options("etcd3", "{\"hosts\": [\"{proxy}\"], \"use_proxies\": true}", Duration::from_secs(2));
+    options.upstream = Some(etcd.address());
+    keeps_the_contract(&options, &[], &[]);
+}
+
+#[test]
+fn what_is_no_check_or_no_plugin_is_refused() {
+    let mut options = options("local", "{}", Duration::from_secs(1));
+    options.only = vec!["nothing".to_owned()];
+    assert_eq!(run(&options).expect_err("no such check").to_string(), "there is no check \"nothing\"");
+    options.only.clear();
+    options.plugin = library("local").with_extension("missing");
+    assert!(run(&options).is_err());
+}
