@@ -71,7 +71,7 @@ pub(crate) struct Baseline {
 
 impl Baseline {
     pub(crate) fn take() -> Baseline {
-        let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let wanted = ["Umask", "SigIgn", "SigCgt", "SigBlk", "NoNewPrivs", "Uid", "Gid"];
         let lines = text.lines().filter_map(|line| line.split_once(':'));
         let status = lines.filter(|(name, _)| wanted.contains(name)).map(|(name, value)| (name.into(), value.into()));

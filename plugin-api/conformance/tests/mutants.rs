@@ -31,7 +31,6 @@ const FAULTS: &[(&str, &str)] = &[
     ("cancel", "ignores-cancel"),
     ("cancel", "cancels-any"),
     ("reload", "reload-drops-lock"),
-    ("close", "answers-closed"),
     ("close", "leaves-threads"),
     ("leaks", "leaves-files"),
     ("side-effects", "changes-folder"),

@@ -7,12 +7,13 @@ use regent_plugin_api::millis;
 use regent_plugin_api::private::abi_stable::sabi_trait::TD_Opaque;
 use regent_plugin_api::private::abi_stable::std_types::{ROption, RSlice, RStr};
 use regent_plugin_api::private::convert;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 struct Exported<B> {
     backend: Option<B>,
     poisoned: AtomicBool,
+    closed: AtomicBool,
     cancellations: Cancellations,
 }
 
@@ -51,7 +52,8 @@ pub fn open<B: Backend>(args: abi::OpenArgs) -> abi::Res<abi::BackendBox> {
     let cancellations = Cancellations::default();
     let opened = guarded(&never, "open", || B::open(&plain, cancellations.clone()));
     convert::result_to(opened, |backend| {
-        let exported = Exported { backend: Some(backend), poisoned: AtomicBool::new(false), cancellations };
+        let (poisoned, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let exported = Exported { backend: Some(backend), poisoned, closed, cancellations };
         abi::Backend_TO::from_value(exported, TD_Opaque)
     })
 }
@@ -60,6 +62,9 @@ impl<B: Backend> Exported<B> {
     fn run<T>(&self, call: abi::Call, operation: &str, work: impl FnOnce(&B, Cx) -> Result<T>) -> Result<T> {
         let cx = Cx::new(call.id, Duration::from_millis(call.budget_ms), self.cancellations.clone());
         guarded(&self.poisoned, operation, || match &self.backend {
+            Some(_) if self.closed.load(Ordering::Acquire) => {
+                Err(DcsError::new(ErrorKind::Closed, "the backend object was closed"))
+            }
             Some(backend) => work(backend, cx),
             None => Err(DcsError::new(ErrorKind::Closed, "the backend object was dropped")),
         })
@@ -156,7 +161,9 @@ impl<B: Backend> abi::Backend for Exported<B> {
     }
 
     fn close(&self, call: abi::Call) -> abi::Res<()> {
-        convert::result_to(self.run(call, "close", |backend, cx| backend.close(cx)), |()| ())
+        let answer = self.run(call, "close", |backend, cx| backend.close(cx));
+        self.closed.store(true, Ordering::Release);
+        convert::result_to(answer, |()| ())
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::fault::{Config, Fault};
 use crate::memory::{Keys, Store, now};
 use regent_plugin_sdk::{
-    Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, KeyKind, Lease, OpenArgs,
-    Result, Snapshot, WatchEnd, Write,
+    Backend, Cancellations, Capabilities, Cx, Entry, Expect, Key, KeyKind, Lease, OpenArgs, Result, Snapshot, WatchEnd,
+    Write,
 };
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,6 @@ pub struct Memory {
     member: String,
     session: String,
     ttl: Mutex<Duration>,
-    closed: AtomicBool,
 }
 
 fn leader() -> Key {
@@ -32,13 +31,6 @@ impl Memory {
 
     fn ttl(&self) -> Duration {
         *self.ttl.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn usable(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) && !self.is(Fault::AnswersClosed) {
-            return Err(DcsError::new(ErrorKind::Closed, "the object was closed"));
-        }
-        Ok(())
     }
 
     fn also(&self, mut keys: std::sync::MutexGuard<'_, Keys>, also: &[Write]) {
@@ -104,7 +96,6 @@ impl Backend for Memory {
             member: args.member.clone(),
             session,
             ttl: Mutex::new(args.ttl),
-            closed: AtomicBool::new(false),
         })
     }
 
@@ -128,7 +119,6 @@ impl Backend for Memory {
     }
 
     fn load(&self, _cx: Cx) -> Result<Snapshot> {
-        self.usable()?;
         let keys = self.store.keys();
         let own = keys.values.iter().filter(|((scope, _), _)| *scope == self.scope);
         let entries = own.map(|((_, key), value)| Entry {
@@ -141,7 +131,6 @@ impl Backend for Memory {
     }
 
     fn acquire_leader(&self, _cx: Cx, value: &[u8], also: &[Write]) -> Result<Option<Lease>> {
-        self.usable()?;
         let keys = self.store.keys();
         let held = keys.values.get(&(self.scope.clone(), leader()));
         let free = held.is_none_or(|held| held.bytes == value && !self.is(Fault::NotReentrant));
@@ -149,7 +138,6 @@ impl Backend for Memory {
     }
 
     fn renew_leader(&self, _cx: Cx, lease: &Lease, also: &[Write]) -> Result<Option<Lease>> {
-        self.usable()?;
         let keys = self.store.keys();
         let held = keys.values.get(&(self.scope.clone(), leader())).cloned();
         let ours = match &held {
@@ -160,7 +148,6 @@ impl Backend for Memory {
     }
 
     fn release_leader(&self, _cx: Cx, lease: &Lease, also: &[Write]) -> Result<bool> {
-        self.usable()?;
         let mut keys = self.store.keys();
         let place = (self.scope.clone(), leader());
         let held = keys.values.get(&place).is_some_and(|held| held.session == lease.session);
@@ -174,7 +161,6 @@ impl Backend for Memory {
     }
 
     fn touch_member(&self, _cx: Cx, value: &[u8]) -> Result<String> {
-        self.usable()?;
         let name = if self.is(Fault::OneMemberKey) { "any" } else { &self.member };
         let key = Key { kind: KeyKind::Member, name: name.to_owned() };
         let version = self.store.keys().write(&self.scope, &key, value, &self.session, None);
@@ -183,7 +169,6 @@ impl Backend for Memory {
     }
 
     fn put(&self, _cx: Cx, key: &Key, value: &[u8], expect: &Expect) -> Result<Option<String>> {
-        self.usable()?;
         let mut keys = self.store.keys();
         if !self.matches(&keys, key, expect) {
             return Ok(None);
@@ -199,7 +184,6 @@ impl Backend for Memory {
     }
 
     fn delete(&self, _cx: Cx, key: &Key, expect: &Expect) -> Result<bool> {
-        self.usable()?;
         let mut keys = self.store.keys();
         if !self.matches(&keys, key, expect) {
             return Ok(false);
@@ -210,7 +194,6 @@ impl Backend for Memory {
     }
 
     fn watch(&self, cx: Cx, cursor: &str) -> Result<WatchEnd> {
-        self.usable()?;
         let mut keys = self.store.keys();
         let from = if self.is(Fault::LosesChanges) { keys.changes } else { cursor.parse().unwrap_or(0) };
         let taken_back = keys.cancelled.len();
@@ -234,7 +217,6 @@ impl Backend for Memory {
     }
 
     fn set_ttl(&self, ttl: Duration) -> Result<Duration> {
-        self.usable()?;
         if !self.is(Fault::IgnoresTtl) {
             *self.ttl.lock().unwrap_or_else(PoisonError::into_inner) = ttl;
         }
@@ -242,7 +224,6 @@ impl Backend for Memory {
     }
 
     fn reload(&self, config_json: &str) -> Result<bool> {
-        self.usable()?;
         Config::read(config_json)?;
         if self.is(Fault::ReloadDropsLock) {
             self.store.keys().values.remove(&(self.scope.clone(), leader()));
@@ -251,7 +232,6 @@ impl Backend for Memory {
     }
 
     fn delete_cluster(&self, _cx: Cx) -> Result<()> {
-        self.usable()?;
         let prefix = self.is(Fault::RemovesByPrefix);
         let mut keys = self.store.keys();
         keys.values.retain(|(scope, _), _| *scope != self.scope && !(prefix && scope.starts_with(&self.scope)));
@@ -260,7 +240,6 @@ impl Backend for Memory {
     }
 
     fn close(&self, _cx: Cx) -> Result<()> {
-        self.closed.store(true, Ordering::SeqCst);
         Ok(())
     }
 }

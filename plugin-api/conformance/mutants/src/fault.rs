@@ -48,8 +48,6 @@ pub enum Fault {
     CancelsAny,
     /// A new configuration ends the lock.
     ReloadDropsLock,
-    /// A closed object answers.
-    AnswersClosed,
     /// A thread goes on after the object was closed.
     LeavesThreads,
     /// A file stays open after the object was closed.
