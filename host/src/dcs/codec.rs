@@ -40,8 +40,18 @@ pub fn decode_cluster(entries: &[Entry], cursor: String) -> Snapshot {
     for entry in entries {
         decode_entry(&mut snapshot, entry);
     }
+    if !entries.iter().any(|entry| entry.key.kind == KeyKind::Status) {
+        snapshot.view.status.optime = legacy_optime(entries);
+    }
     snapshot.view.members.sort_by(|a, b| a.name.cmp(&b.name));
     snapshot
+}
+
+/// The position of nodes before 2.1: decimal text in a key of its own, asked only where `status` is absent.
+fn legacy_optime(entries: &[Entry]) -> Option<Lsn> {
+    let is_legacy = |entry: &&Entry| matches!(entry.key.kind, KeyKind::Other(_)) && entry.key.name == "optime/leader";
+    let entry = entries.iter().find(is_legacy)?;
+    std::str::from_utf8(&entry.value).ok()?.trim().parse().ok().map(Lsn)
 }
 
 fn decode_entry(snapshot: &mut Snapshot, entry: &Entry) {
@@ -73,8 +83,9 @@ fn decode_entry(snapshot: &mut Snapshot, entry: &Entry) {
         }
         KeyKind::Status => snapshot.view.status = status(&text, parsed()),
         KeyKind::History => {
-            snapshot.history_raw = parsed().filter(Value::is_array).unwrap_or_else(|| json!([]));
-            snapshot.view.history = history(&snapshot.history_raw);
+            let document = parsed().filter(Value::is_array);
+            snapshot.view.history = document.as_ref().map(history).unwrap_or_default();
+            snapshot.history_raw = document.unwrap_or_else(|| json!([]));
         }
         KeyKind::Failsafe => {
             snapshot.view.failsafe = parsed().and_then(|value| {
@@ -112,6 +123,12 @@ fn lsn(value: &Value) -> Option<Lsn> {
     number.map(Lsn)
 }
 
+/// A timeline. The greatest number is none: nothing could follow it.
+fn timeline(value: &Value) -> Option<Timeline> {
+    let number = lsn(value).and_then(|number| u32::try_from(number.0).ok())?;
+    (1..u32::MAX).contains(&number).then_some(Timeline(number))
+}
+
 fn member(name: &str, document: &Value) -> MemberView {
     let position = |field: &str| document.get(field).and_then(lsn);
     MemberView {
@@ -126,24 +143,21 @@ fn member(name: &str, document: &Value) -> MemberView {
         receive_lsn: position("receive_lsn"),
         replay_lsn: position("replay_lsn"),
         replication_state: text(document, "replication_state"),
-        timeline: document
-            .get("timeline")
-            .and_then(Value::as_u64)
-            .and_then(|timeline| u32::try_from(timeline).ok())
-            .map(Timeline),
+        timeline: document.get("timeline").and_then(timeline),
         pending_restart: document.get("pending_restart").and_then(Value::as_bool).unwrap_or(false),
         pause: document.get("pause").and_then(Value::as_bool).unwrap_or(false),
         checkpoint_after_promote: document.get("checkpoint_after_promote").and_then(Value::as_bool),
     }
 }
 
-/// The legacy form is `leader:candidate`.
+/// The legacy form is `leader:candidate`; JSON that is no object, or was cut off, asks for nothing.
 fn failover_document(raw: &str, parsed: Option<Value>) -> Value {
-    if let Some(document) = parsed.filter(Value::is_object) {
-        return document;
+    if let Some(document) = parsed {
+        return Some(document).filter(Value::is_object).unwrap_or_else(|| json!({}));
     }
     let mut map = Map::new();
-    if let Some((leader, candidate)) = raw.split_once(':').filter(|_| !raw.trim_start().starts_with(['{', '['])) {
+    if let Some((leader, rest)) = raw.split_once(':').filter(|_| !raw.trim_start().starts_with(['{', '[', '"'])) {
+        let candidate = rest.split(':').next().unwrap_or_default();
         for (name, value) in [("leader", leader), ("member", candidate)] {
             if !value.trim().is_empty() {
                 map.insert(name.into(), json!(value.trim()));
@@ -157,15 +171,32 @@ fn failover(document: &Value, version: Version) -> FailoverRequest {
     FailoverRequest {
         leader: text(document, "leader"),
         candidate: text(document, "member"),
-        scheduled_at: text(document, "scheduled_at").and_then(|at| wall_time(&at)),
+        scheduled_at: document.get("scheduled_at").and_then(scheduled),
         version,
     }
 }
 
-/// An ISO 8601 time with offset, as far as the store's documents hold one.
+/// When a request is due. A time that nobody can tell, say one without offset, never comes: what was asked for later
+/// must not happen now.
+fn scheduled(value: &Value) -> Option<WallTime> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(wall_time(text).unwrap_or(NEVER)),
+        _ => Some(NEVER),
+    }
+}
+
+const NEVER: WallTime = WallTime(i64::MAX);
+
+/// An ISO 8601 time with offset; `UTC` in words is one too.
 fn wall_time(text: &str) -> Option<WallTime> {
-    let at: jiff::Timestamp = text.parse().ok()?;
-    Some(WallTime(at.as_microsecond()))
+    let text = text.trim();
+    let at = match text.strip_suffix("UTC") {
+        Some(time) => format!("{}Z", time.trim_end()).parse::<jiff::Timestamp>(),
+        None => text.parse(),
+    };
+    at.ok().map(|at| WallTime(at.as_microsecond()))
 }
 
 fn sync(document: &Value, version: Version) -> SyncView {
@@ -174,7 +205,8 @@ fn sync(document: &Value, version: Version) -> SyncView {
     let mut standbys: Vec<_> =
         names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     standbys.sort();
-    let quorum = document.get("quorum").and_then(Value::as_u64).and_then(|quorum| u32::try_from(quorum).ok());
+    standbys.dedup();
+    let quorum = document.get("quorum").and_then(lsn).and_then(|quorum| u32::try_from(quorum.0).ok());
     SyncView {
         quorum: leader.as_ref().and(quorum).unwrap_or(0),
         standbys: if leader.is_some() { standbys } else { Vec::new() },
@@ -202,20 +234,25 @@ fn status(raw: &str, parsed: Option<Value>) -> StatusView {
     }
 }
 
+/// Rows have three to five columns. What follows an unreadable last row can not be told, so then nothing is known.
 fn history(document: &Value) -> HistoryView {
     let rows = document.as_array().map(Vec::as_slice).unwrap_or_default();
-    let row = |row: &Value| {
-        let cell = |index: usize| row.get(index);
-        let text = |index: usize| cell(index).and_then(Value::as_str).map(str::to_owned);
-        Some(HistoryRow {
-            timeline: Timeline(u32::try_from(cell(0)?.as_u64()?).ok()?),
-            switch_lsn: lsn(cell(1)?)?,
-            reason: text(2)?,
-            timestamp: text(3),
-            new_leader: text(4),
-        })
-    };
-    HistoryView { known: document.is_array(), rows: rows.iter().filter_map(row).collect() }
+    if rows.last().is_some_and(|last| history_row(last).is_none()) {
+        return HistoryView::default();
+    }
+    HistoryView { known: true, rows: rows.iter().filter_map(history_row).collect() }
+}
+
+fn history_row(row: &Value) -> Option<HistoryRow> {
+    let cell = |index: usize| row.get(index);
+    let text = |index: usize| cell(index).and_then(Value::as_str).map(str::to_owned);
+    Some(HistoryRow {
+        timeline: timeline(cell(0)?)?,
+        switch_lsn: lsn(cell(1)?)?,
+        reason: cell(2)?.as_str().unwrap_or_default().to_owned(),
+        timestamp: text(3),
+        new_leader: text(4),
+    })
 }
 
 /// The `history` document.
@@ -247,10 +284,13 @@ pub(super) fn encode_status(status: &StatusView) -> Vec<u8> {
     Value::Object(map).to_string().into_bytes()
 }
 
-/// The `sync` document: its three fields in this order, `null` where nobody is named.
+/// The `sync` document: its three fields in this order, `null` where nobody is named, the standbys sorted.
 pub(super) fn encode_sync(sync: &SyncState) -> Vec<u8> {
-    let standbys = (!sync.standbys.is_empty()).then(|| sync.standbys.join(","));
-    json!({"leader": sync.leader, "quorum": sync.quorum, "sync_standby": standbys}).to_string().into_bytes()
+    let mut standbys = sync.standbys.clone();
+    standbys.sort();
+    let standbys = (!standbys.is_empty()).then(|| standbys.join(","));
+    let leader = Some(&sync.leader).filter(|leader| !leader.is_empty());
+    json!({"leader": leader, "quorum": sync.quorum, "sync_standby": standbys}).to_string().into_bytes()
 }
 
 /// The `failover` document; `{}` without any field.

@@ -144,4 +144,52 @@ mod tests {
         );
         assert_eq!(String::from_utf8(document.to_bytes()).unwrap(), expected);
     }
+
+    #[test]
+    fn every_field_has_its_place() {
+        let document = MemberDocument {
+            conn_url: "c".into(),
+            api_url: "a".into(),
+            state: PgState::Running,
+            role: Role::Primary,
+            proxy_url: Some("p".into()),
+            checkpoint_after_promote: Some(false),
+            tags: tags_from(&json!({"z": "1", "a": null, "n": 7, "left out": [1]})),
+            pending_restart: [("max_connections".to_owned(), ("100".to_owned(), "150".to_owned()))].into(),
+            xlog_location: Some(Lsn(9)),
+            replay_lsn: Some(Lsn(0)),
+            receive_lsn: Some(Lsn(8)),
+            replication_state: Some("in archive recovery".into()),
+            timeline: Some(Timeline(3)),
+            scheduled_restart: Some(json!({"schedule": "s", "role": "primary"})),
+            pause: true,
+        };
+        let expected = concat!(
+            r#"{"conn_url":"c","api_url":"a","state":"running","role":"primary","version":"4.1.5","proxy_url":"p","#,
+            r#""checkpoint_after_promote":false,"tags":{"z":"1","a":null,"n":7},"pending_restart":true,"#,
+            r#""pending_restart_reason":{"max_connections":{"old_value":"100","new_value":"150"}},"#,
+            r#""xlog_location":9,"receive_lsn":8,"replication_state":"in archive recovery","timeline":3,"#,
+            r#""scheduled_restart":{"schedule":"s","role":"primary"},"pause":true}"#
+        );
+        assert_eq!(String::from_utf8(document.to_bytes()).unwrap(), expected);
+        let plain = MemberDocument {
+            checkpoint_after_promote: Some(true),
+            tags: Tags::default(),
+            pending_restart: BTreeMap::new(),
+            timeline: Some(Timeline(0)),
+            scheduled_restart: None,
+            pause: false,
+            ..document
+        };
+        for absent in ["checkpoint_after_promote", "tags", "pending_restart", "pending_restart_reason", "timeline"] {
+            assert_eq!(plain.to_value().get(absent), None, "{absent}");
+        }
+        assert_eq!((plain.to_value().get("pause"), plain.to_value().get("scheduled_restart")), (None, None));
+    }
+
+    #[test]
+    fn the_published_version_is_one_that_peers_can_compare() {
+        let parts: Vec<u32> = PEER_VERSION.split('.').map(|part| part.parse().unwrap()).collect();
+        assert!(parts.len() == 3 && parts >= vec![4, 0, 0], "{PEER_VERSION}");
+    }
 }
