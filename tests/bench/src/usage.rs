@@ -68,12 +68,21 @@ fn field(text: &str, name: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use regent_harness::wait::block_until;
+
     use super::*;
 
     #[test]
     fn this_process_is_read() {
-        let (usage, files) = of_process(i32::try_from(std::process::id()).expect("a process id")).expect("it runs");
-        assert!(files > 0.1 && files < usage.resident);
-        assert!(usage.resident > 0.5 && usage.threads >= 1.0 && usage.wakes >= 1.0, "{usage:?}");
+        let own = i32::try_from(std::process::id()).expect("a process id");
+        // Each look lets this thread sleep once more: nobody else has to have slept before.
+        let slept = block_until(Duration::from_secs(20), Duration::from_millis(1), || {
+            of_process(own).is_some_and(|(usage, _)| usage.wakes >= 1.0)
+        });
+        let (usage, files) = of_process(own).expect("it runs");
+        assert!(files > 0.1 && files < usage.resident, "{files} {usage:?}");
+        assert!(slept && usage.resident > 0.5 && usage.threads >= 1.0, "{usage:?}");
     }
 }

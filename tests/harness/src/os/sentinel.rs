@@ -6,10 +6,18 @@
 use std::io;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::os::{process, reaper};
+use crate::wait::block_until;
+
+/// How long a killed shell may take to be gone: both cores may be taken.
+const END_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often to look whether it is.
+const END_POLL: Duration = Duration::from_millis(2);
 
 /// `$1` is the folder. A few rounds are enough: whoever forks while its siblings die, dies in the next.
 /// The last field of line 7 of `postmaster.pid` is the server's System V shared memory.
@@ -69,18 +77,18 @@ impl Sentinel {
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        // It is our child, so the signal cannot be refused.
+        // It is our child, so the signal cannot be refused. Whoever looks for processes of the folder
+        // after this must not find the shell in the middle of its end.
         let _ = process::send(self.pid, Signal::SIGKILL);
+        block_until(END_DEADLINE, END_POLL, || reaper::exit_of(self.pid).is_some());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::mem;
-    use std::time::Duration;
 
     use super::*;
-    use crate::wait::block_until;
 
     #[test]
     fn it_cleans_up_when_the_test_is_gone() {
