@@ -5,6 +5,7 @@
 //! than that. They must not depend on any other crate of the workspace.
 
 pub mod bans;
+pub mod features;
 pub mod finding;
 pub mod layout;
 pub mod mask;

@@ -39,6 +39,14 @@ impl Repository {
     pub fn text(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.root.join(path)).ok()
     }
+
+    /// Writes a page that the tests make.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn refresh(&self, path: &str, text: &str) -> io::Result<()> {
+        fs::write(self.root.join(path), text)
+    }
 }
 
 /// Tracked files and new ones that are not ignored: a rule should speak before the commit.

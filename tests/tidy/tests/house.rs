@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use regent_tidy::finding::assert_none;
-use regent_tidy::{Finding, Repository, Source, bans, layout, rooms, sizes};
+use regent_tidy::{Finding, Repository, Source, bans, features, layout, rooms, sizes};
 
 static REPOSITORY: LazyLock<Repository> = LazyLock::new(|| Repository::open().expect("the repository can be read"));
 
@@ -96,4 +96,19 @@ fn nothing_delivered_waits_by_the_clock() {
 #[test]
 fn no_path_of_one_machine() {
     every_text(|path| path != "Cargo.lock", bans::check_machine_paths);
+}
+
+/// `REGENT_REFRESH_GOLDEN=1` writes the page anew.
+#[test]
+fn the_page_of_features_is_in_step() {
+    let text = REPOSITORY.text(features::LIST_PATH).expect("the list of features is there");
+    let list = features::parse_list(&text).expect("the list is well formed");
+    let cited: Vec<_> = REPOSITORY.sources.iter().flat_map(features::citations).collect();
+    assert_none(features::check_known(&list, &cited));
+    let page = features::page(&list, &cited);
+    if std::env::var_os("REGENT_REFRESH_GOLDEN").is_some() {
+        REPOSITORY.refresh(features::PAGE_PATH, &page).expect("the page can be written");
+    }
+    let found = REPOSITORY.text(features::PAGE_PATH).unwrap_or_default();
+    assert!(found == page, "{} is not in step: run this test with REGENT_REFRESH_GOLDEN=1", features::PAGE_PATH);
 }
