@@ -149,7 +149,12 @@ impl Deeds {
                 let control = stop.unwrap_or_else(|| StopControl::new(mode));
                 self.stop(control, checkpoint_first, postmaster).await?;
             }
-            Task::Promote => self.promote(postmaster).await?,
+            Task::Promote => {
+                if let Err(error) = self.pre_promote().await {
+                    return Ok(TaskOutcome::Refused(describe(&error)));
+                }
+                self.promote(postmaster).await?;
+            }
             Task::Follow(source) => self.follow(source, postmaster).await?,
             Task::StopReceiving => self.stop_receiving().await?,
             Task::Restart(mode) => {
@@ -256,6 +261,14 @@ impl Deeds {
             return Ok(());
         };
         let mut mode = control.mode.subscribe();
+        // A primary that stops without a checkpoint does so because its lock ends: then nothing else comes first.
+        let planned = checkpoint_first || postgres::has_recovery_signal(&self.server.settings.data_dir);
+        if planned && control.mode() == StopMode::Fast {
+            tokio::select! {
+                () = self.before_stop() => {}
+                _ = mode.changed() => {}
+            }
+        }
         if checkpoint_first {
             tokio::select! {
                 written = self.server.checkpoint(CHECKPOINT_LIMIT) => {
@@ -277,14 +290,25 @@ impl Deeds {
         }
     }
 
+    /// The operator's word on a promotion: anything but success forbids it (HA-52).
+    async fn pre_promote(&self) -> Result<(), PgError> {
+        match &self.server.settings.pre_promote {
+            Some(command) => script("pre_promote", command)?.succeed(WORK_LIMIT).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// What the operator wants done before a planned stop; how it ends is of no account (CFG-40).
+    async fn before_stop(&self) {
+        let Some(command) = &self.server.settings.before_stop else { return };
+        let ended = async { script("before_stop", command)?.succeed(WORK_LIMIT).await };
+        if let Err(error) = ended.await {
+            tracing::warn!("the server is stopped all the same: {}", describe(&error));
+        }
+    }
+
     async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let postmaster = postmaster.ok_or(PgError::NotRunning)?;
-        if let Some(command) = &self.server.settings.pre_promote {
-            let program = postgres::Program::from_words(
-                postgres::split(command).map_err(|error| PgError::Unreadable(format!("pre_promote: {error}")))?,
-            );
-            program.succeed(WORK_LIMIT).await?;
-        }
         if let Some(names) = &self.names {
             // Before the first write, commits wait for whom the sync key names (SYNC-06).
             let wanted = Wanted::replica(FollowTarget::None);
@@ -378,6 +402,12 @@ fn stopped_end(control: &ControlData) -> LocalEnd {
         return LocalEnd { timeline, lsn: control.minimum_recovery_end, in_recovery: true };
     }
     LocalEnd { timeline: control.checkpoint_timeline, lsn: control.checkpoint, in_recovery: false }
+}
+
+/// An operator's command, its words split as a shell would.
+fn script(setting: &str, command: &str) -> Result<postgres::Program, PgError> {
+    let words = postgres::split(command).map_err(|error| PgError::Unreadable(format!("{setting}: {error}")))?;
+    Ok(postgres::Program::from_words(words))
 }
 
 fn as_signal(mode: StopMode) -> postgres::StopMode {

@@ -4,7 +4,7 @@ use super::configuration::Configuration;
 use crate::dcs::MemberDocument;
 use regent_core::decide::Memory;
 use regent_core::model::{
-    DataDirectory, FinishedTask, PgState, PostmasterStatus, Role, StartMode, Task, TaskOutcome, View,
+    DataDirectory, FinishedTask, PgState, PostmasterStatus, Role, StartMode, Tags, Task, TaskOutcome, View,
 };
 use std::collections::BTreeMap;
 
@@ -63,10 +63,7 @@ pub fn member(
         proxy_url: configuration.proxy_url(),
         checkpoint_after_promote: (memory.role == Role::Primary && unfinished_checkpoint(view, memory))
             .then_some(false),
-        tags: match memory.durability.leaving_since {
-            Some(_) => view.settings.tags.released_from_sync(),
-            None => view.settings.tags.clone(),
-        },
+        tags: tags(view, memory),
         pending_restart: pending_restart.clone(),
         xlog_location: position,
         replay_lsn: replica.and_then(|monitoring| monitoring.replayed_lsn),
@@ -101,4 +98,16 @@ pub fn differ(old: &MemberDocument, new: &MemberDocument) -> bool {
         ..document.clone()
     };
     quiet(old) != quiet(new)
+}
+
+/// The tags as others are to see them: with what this member does not want to be at the moment.
+pub(super) fn tags(view: &View, memory: &Memory) -> Tags {
+    let tags = match memory.durability.leaving_since {
+        Some(_) => view.settings.tags.released_from_sync(),
+        None => view.settings.tags.clone(),
+    };
+    match memory.barred_until {
+        Some(until) if view.now < until => tags.not_leading(),
+        _ => tags,
+    }
 }

@@ -178,6 +178,7 @@ impl Agent {
         };
         let words = match &outcome {
             TaskOutcome::Failed(why) => format!("failed: {why}"),
+            TaskOutcome::Refused(why) => format!("refused: {why}"),
             TaskOutcome::Cancelled => "cancelled".to_owned(),
             _ => format!("done after {} ms", self.view.now.since(running.since).as_millis()),
         };

@@ -25,7 +25,7 @@ use configuration::Configuration;
 use handle::{Handle, Published, Reply, Request, ScheduledRestart};
 use journal::Journal;
 use regent_core::decide::{Action, GuardOrder, Memory, Verdict, decide};
-use regent_core::model::{Errand, Moment, View};
+use regent_core::model::{Errand, Moment, Postmaster, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +72,8 @@ pub struct Agent {
     written_member: Option<MemberDocument>,
     pending_restart: BTreeMap<String, (String, String)>,
     scheduled_restart: Option<ScheduledRestart>,
+    /// The server that it is for: one that was started since needs no restart.
+    scheduled_for: Option<Postmaster>,
     restart_reply: Option<oneshot::Sender<Reply>>,
     guard_order: Option<GuardOrder>,
     last_wait: Option<(u16, String)>,
@@ -117,6 +119,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         written_member: None,
         pending_restart: BTreeMap::new(),
         scheduled_restart: None,
+        scheduled_for: None,
         restart_reply: None,
         guard_order: None,
         last_wait: None,

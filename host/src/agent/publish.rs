@@ -55,7 +55,7 @@ impl Agent {
             position_final: self.memory.position_is_final(view),
             timeline: document::timeline(view).map(|timeline| timeline.0),
             system_id: view.server.control.value().map(|control| control.system_id.clone()),
-            tags: view.settings.tags.clone(),
+            tags: document::tags(view, &self.memory),
             pending_restart: self.pending_restart.clone(),
             scheduled_restart: self.scheduled_restart.clone(),
             cluster,

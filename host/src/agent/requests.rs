@@ -84,6 +84,7 @@ impl Agent {
             return;
         }
         self.scheduled_restart = Some(restart);
+        self.scheduled_for = self.view.server.postmaster;
         tell(reply, answer(202, "Restart scheduled"));
     }
 
@@ -96,8 +97,13 @@ impl Agent {
     pub(super) fn check_scheduled_restart(&mut self) {
         let due = self.scheduled_restart.take_if(|restart| restart.at <= self.view.wall);
         let Some(restart) = due else { return };
+        let late = self.view.wall.since(restart.at);
         if self.view.settings.paused {
             tracing::info!("the scheduled restart is dropped: the cluster is in maintenance");
+        } else if late > self.view.settings.loop_wait * 3 / 2 {
+            tracing::info!("the scheduled restart is dropped: its time passed {} s ago", late.as_secs());
+        } else if self.scheduled_for != self.view.server.postmaster {
+            tracing::info!("the scheduled restart is dropped: the server was restarted since");
         } else if let Some(refusal) = self.restart_refusal(&restart.conditions) {
             tracing::info!("the scheduled restart is dropped: {}", refusal.text);
         } else {

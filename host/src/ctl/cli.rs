@@ -96,7 +96,12 @@ enum Command {
         format: String,
     },
     /// Disable auto failover
-    Pause { cluster: Option<String> },
+    Pause {
+        cluster: Option<String>,
+        /// Wait until pause is applied on all nodes
+        #[arg(long)]
+        wait: bool,
+    },
     /// Reinitialize cluster member
     Reinit {
         #[command(flatten)]
@@ -131,7 +136,12 @@ enum Command {
         timeout: Option<String>,
     },
     /// Resume auto failover
-    Resume { cluster: Option<String> },
+    Resume {
+        cluster: Option<String>,
+        /// Wait until pause is cleared on all nodes
+        #[arg(long)]
+        wait: bool,
+    },
     /// Show cluster configuration
     ShowConfig { cluster: Option<String> },
     /// Switchover to a replica
@@ -169,8 +179,8 @@ impl Command {
             | Command::Failover { cluster, .. }
             | Command::History { cluster, .. }
             | Command::List { cluster, .. }
-            | Command::Pause { cluster }
-            | Command::Resume { cluster }
+            | Command::Pause { cluster, .. }
+            | Command::Resume { cluster, .. }
             | Command::ShowConfig { cluster }
             | Command::Switchover { cluster, .. }
             | Command::Why { cluster, .. } => cluster.as_deref(),
@@ -224,8 +234,8 @@ async fn command(arguments: Arguments) -> Result<()> {
         Command::EditConfig { quiet, set, pg, apply, replace, force, .. } => {
             configuration::edit(&context, &Edit { quiet, set, pg, apply, replace, force }).await
         }
-        Command::Pause { .. } => pause::pause(&context, true).await,
-        Command::Resume { .. } => pause::pause(&context, false).await,
+        Command::Pause { wait, .. } => pause::pause(&context, true, wait).await,
+        Command::Resume { wait, .. } => pause::pause(&context, false, wait).await,
         Command::History { format, .. } => why::history(&context, &format).await,
         Command::Why { member, last, format, .. } => why::why(&context, member.as_deref(), last, &format).await,
     }

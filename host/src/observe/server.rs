@@ -6,7 +6,6 @@ use crate::postgres::{self, Connection, FileEvent, Purpose, Server, StatusWatch}
 use regent_core::model::{
     ControlData, DataDirectory, Moment, Monitoring, Observed, Postmaster, PostmasterStatus, ServerView,
 };
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -59,7 +58,7 @@ impl ServerWatch {
             monitoring: Observed::Unseen("not asked yet".to_owned()),
             control: read_control(server).await,
             ended_at: None,
-            recovery_signal: has_recovery_signal(data_dir),
+            recovery_signal: postgres::has_recovery_signal(data_dir),
             version: server.binaries.version(),
         };
         let mut watch = ServerWatch {
@@ -128,7 +127,7 @@ impl ServerWatch {
     pub fn look(&mut self, view: &mut ServerView) {
         let data_dir = self.server.borrow().settings.data_dir.clone();
         view.data_directory = postgres::data_directory(&data_dir);
-        view.recovery_signal = has_recovery_signal(&data_dir);
+        view.recovery_signal = postgres::has_recovery_signal(&data_dir);
         // A server that was started an instant ago has not written its pid file yet.
         let found = postgres::find_running(&data_dir).or(view.postmaster.filter(|known| postgres::is_alive(*known)));
         if view.postmaster.is_some() && found.is_none() {
@@ -168,11 +167,6 @@ async fn read_control(server: &Server) -> Observed<ControlData> {
         Ok(value) => Observed::Seen { value, at },
         Err(error) => Observed::Unseen(error.to_string()),
     }
-}
-
-/// A start would go into recovery.
-fn has_recovery_signal(data_dir: &Path) -> bool {
-    ["standby.signal", "recovery.signal", "recovery.conf"].iter().any(|name| data_dir.join(name).exists())
 }
 
 async fn send(sender: &mpsc::Sender<ServerEvent>, event: ServerEvent) {
@@ -236,7 +230,7 @@ impl Follower {
     async fn directory(&self) {
         let data_dir = &self.server.settings.data_dir;
         let directory = postgres::data_directory(data_dir);
-        let recovery_signal = has_recovery_signal(data_dir);
+        let recovery_signal = postgres::has_recovery_signal(data_dir);
         send(&self.sender, ServerEvent::Directory { directory, recovery_signal }).await;
     }
 

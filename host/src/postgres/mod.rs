@@ -39,7 +39,7 @@ pub(crate) use connection::{identifier, literal};
 pub use conninfo::{Dsn, password_file, primary_conninfo};
 pub use control::{ControlFile, control_data, control_file, data_directory, peek_state};
 pub use error::PgError;
-pub use files::{AccessRules, FollowTarget, PendingRestart, Recovery, Wanted, Written};
+pub use files::{AccessRules, FollowTarget, PendingRestart, Recovery, Wanted, Written, has_recovery_signal};
 pub use history::{HistoryRow, parse_history};
 pub use monitor::monitor;
 pub use orphans::end_orphans;

@@ -112,6 +112,11 @@ impl Case<'_> {
         self.store_is_idle().then_some((Action::Store(call), reason))
     }
 
+    /// The same where nothing else may be decided before it: while the store is busy, that is waited for.
+    pub fn call_or_wait(&self, call: StoreCall, reason: Reason) -> Decision {
+        self.call(call, reason.clone()).or_else(|| self.wait(reason))
+    }
+
     pub fn run(&self, errand: Errand, reason: Reason) -> Decision {
         self.may_run(errand.kind()).then_some((Action::Run(errand), reason))
     }

@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 550,
         situation: "directory",
-        sentence: "A data directory of another cluster ends the daemon.",
+        sentence: "A data directory of another cluster ends the daemon; in maintenance it only gives the lock back.",
         apply: foreign_cluster,
     },
     Rule {
@@ -78,7 +78,7 @@ fn unusable(case: &mut Case<'_>) -> Decision {
         return None;
     }
     if case.holds_lease() {
-        return case.call(StoreCall::Release { optime: None }, reason.clone()).or_else(|| case.wait(reason));
+        return case.call_or_wait(StoreCall::Release { optime: None }, reason);
     }
     case.wait(reason)
 }
@@ -98,7 +98,7 @@ fn release_without_data(case: &mut Case<'_>) -> Decision {
     if !is_empty(case) || !case.holds_lease() {
         return None;
     }
-    case.call(StoreCall::Release { optime: None }, Reason::DirectoryGone).or_else(|| case.wait(Reason::DirectoryGone))
+    case.call_or_wait(StoreCall::Release { optime: None }, Reason::DirectoryGone)
 }
 
 fn claim(case: &mut Case<'_>) -> Decision {
@@ -224,7 +224,7 @@ fn valid_identifier(text: &str) -> bool {
 }
 
 fn foreign_cluster(case: &mut Case<'_>) -> Decision {
-    if case.paused() || !case.task_is_idle() {
+    if !case.task_is_idle() {
         return None;
     }
     let ours = &case.view.server.control.value()?.system_id;
@@ -233,6 +233,10 @@ fn foreign_cluster(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let reason = Reason::SystemIdMismatch { ours: ours.clone(), theirs: theirs.clone() };
+    if case.paused() {
+        // An operator may be replacing the data directory: nobody is sent away, but such a server leads nobody.
+        return if case.holds_lease() { case.call_or_wait(StoreCall::Release { optime: None }, reason) } else { None };
+    }
     Some((Action::Exit { code: 1 }, reason))
 }
 

@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 710,
         situation: "down",
-        sentence: "In maintenance nothing is started; a lock without a server is given back.",
+        sentence: "In maintenance nothing is started but what was stopped to hand over or to be rewound; a lock without a server is given back.",
         apply: paused,
     },
     Rule {
@@ -76,11 +76,11 @@ fn is_down(case: &Case<'_>) -> bool {
 }
 
 fn paused(case: &mut Case<'_>) -> Decision {
-    if !is_down(case) || !case.paused() {
+    if !is_down(case) || !case.paused() || case.memory.comes_back {
         return None;
     }
     if case.holds_lease() {
-        return case.call(StoreCall::Release { optime: None }, Reason::PausedAndDown);
+        return case.call_or_wait(StoreCall::Release { optime: None }, Reason::PausedAndDown);
     }
     case.wait(Reason::PausedAndDown)
 }
@@ -168,7 +168,7 @@ fn release(case: &mut Case<'_>) -> Decision {
         (false, true) => Reason::StartFailed,
         (false, false) => Reason::GivingWay,
     };
-    case.call(StoreCall::Release { optime }, reason.clone()).or_else(|| case.wait(reason))
+    case.call_or_wait(StoreCall::Release { optime }, reason)
 }
 
 fn recover(case: &mut Case<'_>) -> Decision {

@@ -66,16 +66,17 @@ fn can_be_mended(case: &Case<'_>) -> bool {
 }
 
 fn stop_diverged(case: &mut Case<'_>) -> Decision {
-    if !follows(case) || case.paused() || case.memory.divergence != Divergence::Diverged || !can_be_mended(case) {
+    if !follows(case) || case.memory.divergence != Divergence::Diverged || !can_be_mended(case) {
         return None;
     }
     let leader = case.other_leader()?.to_owned();
     let stop = Task::Stop { mode: StopMode::Fast, checkpoint_first: false };
+    case.memory.comes_back = true;
     Some((Action::Begin(stop), Reason::Diverged { leader }))
 }
 
 fn compare(case: &mut Case<'_>) -> Decision {
-    if !follows(case) || case.paused() || case.memory.divergence == Divergence::Diverged || !can_be_mended(case) {
+    if !follows(case) || case.memory.divergence == Divergence::Diverged || !can_be_mended(case) {
         return None;
     }
     let leader = case.fresh_cluster()?.leader_member().filter(|leader| leader.name != case.me())?;
@@ -110,7 +111,7 @@ fn compare(case: &mut Case<'_>) -> Decision {
 }
 
 fn follow(case: &mut Case<'_>) -> Decision {
-    if !follows(case) || case.paused() {
+    if !follows(case) {
         return None;
     }
     case.fresh_cluster()?.leader.as_ref()?;

@@ -3,7 +3,7 @@
 use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
-use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome};
+use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, WallTime};
 use std::time::Duration;
 
 /// How long a hand-over waits for a candidate to connect: longer than PostgreSQL sleeps between two attempts.
@@ -100,11 +100,16 @@ fn release_in_pause(case: &mut Case<'_>) -> Decision {
     if !leads(case) || !case.paused() || case.view.server.is_primary() {
         return None;
     }
-    let request = case.cluster()?.failover.as_ref();
-    if request.is_some_and(|request| request.candidate.as_deref() == Some(case.me())) {
+    if is_named(case) {
         return None;
     }
-    case.call(StoreCall::Release { optime: None }, Reason::PausedAndNotPrimary)
+    case.call_or_wait(StoreCall::Release { optime: None }, Reason::PausedAndNotPrimary)
+}
+
+/// An operator asked for this member to lead.
+fn is_named(case: &Case<'_>) -> bool {
+    let request = case.cluster().and_then(|cluster| cluster.failover.as_ref());
+    request.is_some_and(|request| request.candidate.as_deref() == Some(case.me()))
 }
 
 fn release_unwanted(case: &mut Case<'_>) -> Decision {
@@ -115,7 +120,9 @@ fn release_unwanted(case: &mut Case<'_>) -> Decision {
         case.memory.release_wanted = false;
         return None;
     }
-    case.call(StoreCall::Release { optime: None }, Reason::StartFailed)
+    let refused = case.memory.barred_until.is_some_and(|until| case.view.now < until);
+    let reason = if refused { Reason::PromotionRefused } else { Reason::StartFailed };
+    case.call_or_wait(StoreCall::Release { optime: None }, reason)
 }
 
 fn release_unguarded(case: &mut Case<'_>) -> Decision {
@@ -123,11 +130,12 @@ fn release_unguarded(case: &mut Case<'_>) -> Decision {
     if !leads(case) || case.paused() || case.view.server.is_primary() || !unguarded {
         return None;
     }
-    case.call(StoreCall::Release { optime: None }, Reason::GuardMissing)
+    case.call_or_wait(StoreCall::Release { optime: None }, Reason::GuardMissing)
 }
 
 fn promote(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || case.view.server.is_primary() || case.paused() || case.view.requests.shutdown {
+    let asked_for = !case.paused() || is_named(case);
+    if !leads(case) || case.view.server.is_primary() || !asked_for || case.view.requests.shutdown {
         return None;
     }
     // The pid file says so a little later than the control file, at which the promotion ended.
@@ -162,9 +170,22 @@ fn due_request(case: &Case<'_>) -> Option<FailoverRequest> {
     let request = open_request(case)?;
     let for_me = request.leader.as_deref().is_none_or(|leader| leader == case.me());
     let elsewhere = request.candidate.as_deref() != Some(case.me());
-    let due = request.scheduled_at.is_none_or(|at| case.view.wall >= at);
-    let named = !case.paused() || request.candidate.is_some();
+    let due = request.scheduled_at.is_none_or(|at| is_due(case, request, at));
+    let named = !case.paused() || (request.candidate.is_some() && request.scheduled_at.is_none());
     (for_me && elsewhere && due && named && !case.memory.request_refused).then(|| request.clone())
+}
+
+/// A scheduled hand-over is carried out at its time or shortly after; one whose time passed unseen is stale, unless it
+/// was begun in time (HA-33).
+fn is_due(case: &Case<'_>, request: &FailoverRequest, at: WallTime) -> bool {
+    let begun = case.memory.handover.as_ref().is_some_and(|handover| handover.request.as_ref() == Some(request));
+    case.view.wall >= at && (begun || case.view.wall.since(at) <= case.view.settings.loop_wait * 3 / 2)
+}
+
+/// Nothing is done at its time while the cluster is in maintenance, and nothing is forgotten either.
+fn waits_for_its_time(case: &Case<'_>, request: &FailoverRequest) -> bool {
+    let ours = request.leader.as_deref() == Some(case.me());
+    ours && request.scheduled_at.is_some_and(|at| case.view.wall < at || case.paused())
 }
 
 fn clear_request(case: &mut Case<'_>) -> Decision {
@@ -172,8 +193,7 @@ fn clear_request(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let request = case.fresh_cluster()?.failover.clone().filter(|request| !request.is_empty())?;
-    let waiting = request.scheduled_at.is_some_and(|at| case.view.wall < at);
-    if due_request(case).is_some() || (waiting && request.leader.as_deref() == Some(case.me())) {
+    if due_request(case).is_some() || waits_for_its_time(case, &request) {
         return None;
     }
     let reason = if case.memory.request_refused { Reason::NobodyToHandOverTo } else { Reason::RequestNotForUs };
@@ -230,6 +250,7 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
     if let Some(handover) = &mut case.memory.handover {
         handover.stopping = true;
     }
+    case.memory.comes_back = true;
     let reason = Reason::HandingOver { to: request.candidate, targets };
     Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first: true }), reason))
 }

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Decision};
 use super::election::{Entrant, Standing, stand};
-use super::{Action, Race, Reason, Rule};
+use super::{Action, Backoff, Race, Reason, Rule};
 use crate::model::{Errand, ErrandKind, FenceMode, MemberStatus, Moment, StoreCall, SynchronousMode, Task, Timeline};
 use std::time::Duration;
 
@@ -53,6 +53,13 @@ pub(super) const RULES: &[Rule] = &[
         apply: other_named,
     },
     Rule {
+        number: 938,
+        situation: "leaderless",
+        sentence: "With primary_race_backoff, a standby that still receives what the lost leader writes does not race \
+                   for that long.",
+        apply: back_off,
+    },
+    Rule {
         number: 940,
         situation: "leaderless",
         sentence: "Before positions are compared, the server lets go of the lost leader, so that its own stands still.",
@@ -82,7 +89,7 @@ fn leaderless(case: &Case<'_>) -> bool {
 }
 
 fn acquire(case: &Case<'_>, reason: Reason) -> Decision {
-    case.call(StoreCall::Acquire, reason.clone()).or_else(|| case.wait(reason))
+    case.call_or_wait(StoreCall::Acquire, reason)
 }
 
 fn primary(case: &mut Case<'_>) -> Decision {
@@ -123,6 +130,9 @@ fn not_allowed(case: &mut Case<'_>) -> Decision {
     }
     if case.memory.release_wanted {
         case.memory.release_wanted = false;
+    }
+    if case.memory.barred_until.is_some_and(|until| case.view.now < until) {
+        return case.wait(Reason::PromotionRefused);
     }
     let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
     if unguarded { case.wait(Reason::GuardMissing) } else { None }
@@ -201,6 +211,28 @@ fn race_round<'a>(case: &Case<'a>) -> Option<&'a crate::model::ProbeRound> {
 fn stand_back(case: &mut Case<'_>, reason: Reason) -> Decision {
     let due = case.memory.race.as_ref().is_some_and(|race| case.view.now >= race.again_at);
     if due { ask(case) } else { case.wait(reason) }
+}
+
+/// A leader whose daemon hangs loses the lock while its server goes on: as long as the log still grows, there is time
+/// for it to come back (HA-51). The first loop is always waited for, so that growth can be seen at all.
+fn back_off(case: &mut Case<'_>) -> Decision {
+    let limit = case.view.settings.primary_race_backoff;
+    let named = case.cluster()?.failover.as_ref().is_some_and(|request| request.candidate.is_some());
+    if !leaderless(case) || limit.is_zero() || named || case.memory.race.is_some() {
+        return None;
+    }
+    let now = case.view.now;
+    let monitoring = case.view.server.monitoring.value()?;
+    let (position, streams) = (monitoring.position()?, monitoring.streaming_from.is_some());
+    let start = Backoff { since: now, position, moved_at: now };
+    let backoff = case.memory.backoff.get_or_insert(start);
+    if position > backoff.position {
+        *backoff = Backoff { position, moved_at: now, ..*backoff };
+    }
+    let waited = now.since(backoff.since);
+    let grows = streams && now.since(backoff.moved_at) < case.view.settings.loop_wait;
+    let waits = waited < limit && (grows || waited < case.view.settings.loop_wait);
+    if waits { case.wait(Reason::LostLeaderMayWrite { position }) } else { None }
 }
 
 fn stop_receiving(case: &mut Case<'_>) -> Decision {

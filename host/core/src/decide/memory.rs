@@ -2,7 +2,7 @@
 
 use super::{Divergence, Durability};
 use crate::model::{
-    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Moment, Observed, Role, Source, StartMode,
+    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, Moment, Observed, Role, Source, StartMode,
     StoreCallKind, Task, TaskOutcome, Timeline, View,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -31,6 +31,9 @@ pub struct Memory {
     pub unsettled_since: Option<Moment>,
     /// The lock is being handed over.
     pub handover: Option<Handover>,
+    /// The server was stopped for a hand-over or a rewind, of which its start as a standby is a part: also in
+    /// maintenance.
+    pub comes_back: bool,
     /// After long work failed: the next begins no sooner.
     pub task_not_before: Moment,
     /// Crash recovery was tried since the server last ran.
@@ -47,6 +50,10 @@ pub struct Memory {
     pub clone_from_leader: bool,
     /// The lock is to be given back: the server could not be brought up again as primary.
     pub release_wanted: bool,
+    /// The lock is given back because the operator's script refused the promotion; until then there is no race.
+    pub barred_until: Option<Moment>,
+    /// The race that waits because the lost leader may still write.
+    pub backoff: Option<Backoff>,
     /// The server was down since scripts last heard of it.
     pub down: bool,
     /// The lock's holder before it was lost.
@@ -107,6 +114,17 @@ pub enum Bootstrap {
     GivenBack,
 }
 
+/// A race that is put off while the lost leader may still write (HA-51).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Since when the lock is free.
+    pub since: Moment,
+    /// How far this standby was when it last was found further.
+    pub position: Lsn,
+    /// When that was.
+    pub moved_at: Moment,
+}
+
 /// A leader race.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Race {
@@ -146,6 +164,7 @@ impl Default for Memory {
             race: None,
             unsettled_since: None,
             handover: None,
+            comes_back: false,
             task_not_before: Moment(0),
             crash_recovery_tried: false,
             restarting_in_place: false,
@@ -154,6 +173,8 @@ impl Default for Memory {
             history_written: None,
             clone_from_leader: false,
             release_wanted: false,
+            barred_until: None,
+            backoff: None,
             down: false,
             former_leader: None,
             request_refused: false,
@@ -236,6 +257,10 @@ impl Memory {
                 self.checkpoint_pending = true;
                 self.race = None;
             }
+            (Task::Promote, TaskOutcome::Refused(_)) => {
+                self.release_wanted = true;
+                self.barred_until = Some(finished.at + view.settings.ttl);
+            }
             (Task::Follow(source), TaskOutcome::Done) => {
                 self.followed = Some(source.clone());
                 self.reconnecting = None;
@@ -265,6 +290,7 @@ impl Memory {
 
     fn absorb_start(&mut self, mode: &StartMode, outcome: &TaskOutcome) {
         self.start_timeout = None;
+        self.comes_back = false;
         match outcome {
             TaskOutcome::Done => {
                 self.restarting_in_place = false;
@@ -363,6 +389,7 @@ impl Memory {
             match cluster.leader_name() {
                 Some(name) => {
                     self.former_leader = Some(name.to_owned());
+                    self.backoff = None;
                     if name != view.me() && view.store.in_flight != Some(StoreCallKind::Acquire) {
                         self.race = None;
                     }

@@ -29,7 +29,7 @@ pub use divergence::{Divergence, judge};
 pub use durability::{Durability, Mark};
 pub use election::{Standing, switch_targets};
 pub use guard::{GuardOrder, guard_order};
-pub use memory::{Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
+pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
 pub use timing::{CONTROL_PATIENCE, fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
 

@@ -109,7 +109,7 @@ fn release(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let optime = case.stopped_position();
-    case.call(StoreCall::Release { optime }, Reason::ShuttingDown).or_else(|| case.wait(Reason::ShuttingDown))
+    case.call_or_wait(StoreCall::Release { optime }, Reason::ShuttingDown)
 }
 
 fn leave(case: &mut Case<'_>) -> Decision {

@@ -67,6 +67,10 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     if let Some(since) = view.store.failing_since {
         consider(since + settings.retry_timeout);
     }
+    let scheduled = view.cluster().and_then(|cluster| cluster.failover.as_ref()?.scheduled_at);
+    if let Some(at) = scheduled.filter(|at| *at > view.wall) {
+        consider(view.now + at.since(view.wall));
+    }
     consider(view.started_at + settings.retry_timeout);
     consider(memory.task_not_before);
     consider(memory.durability.set_at + settings.loop_wait);
@@ -75,6 +79,14 @@ pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
     }
     if let Some(since) = memory.durability.leaving_since {
         consider(since + settings.loop_wait * 2);
+    }
+    if let Some(backoff) = &memory.backoff {
+        consider(backoff.since + settings.primary_race_backoff);
+        consider(backoff.since + settings.loop_wait);
+        consider(backoff.moved_at + settings.loop_wait);
+    }
+    if let Some(until) = memory.barred_until {
+        consider(until);
     }
     if let Some(race) = &memory.race {
         consider(race.again_at);

@@ -93,12 +93,19 @@ impl Tags {
 
     /// The same tags, and the wish never to be a synchronous standby (SYNC-03).
     pub fn released_from_sync(&self) -> Tags {
+        self.with("nosync", Scalar::Bool(true)).with("sync_priority", Scalar::Integer(0))
+    }
+
+    /// The same tags, and the wish not to lead (HA-52).
+    pub fn not_leading(&self) -> Tags {
+        self.with("nofailover", Scalar::Bool(true))
+    }
+
+    fn with(&self, name: &str, value: Scalar) -> Tags {
         let mut raw = self.raw.clone();
-        for (name, value) in [("nosync", Scalar::Bool(true)), ("sync_priority", Scalar::Integer(0))] {
-            match raw.iter_mut().find(|(known, _)| known == name) {
-                Some((_, present)) => *present = value,
-                None => raw.push((name.to_owned(), value)),
-            }
+        match raw.iter_mut().find(|(known, _)| known == name) {
+            Some((_, present)) => *present = value,
+            None => raw.push((name.to_owned(), value)),
         }
         Tags { raw }
     }

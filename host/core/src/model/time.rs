@@ -49,6 +49,13 @@ impl fmt::Display for Moment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub i64);
 
+impl WallTime {
+    /// The time from `earlier` to this; zero where that is not earlier.
+    pub fn since(self, earlier: WallTime) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
 /// What is known of one fact: a value with the moment of its reading, or why it could not be found out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observed<T> {

@@ -275,6 +275,8 @@ pub enum TaskOutcome {
     Histories(LocalEnd, LeaderHistory),
     /// It did not; the text says why.
     Failed(String),
+    /// The operator's script forbade it, and nothing was changed; the text says what the script said.
+    Refused(String),
     /// It was cancelled.
     Cancelled,
 }

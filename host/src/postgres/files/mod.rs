@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::Access;
 
+/// The files that ask for recovery.
+const SIGNALS: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
+
 /// A parameter whose value in the server differs from the configuration until the server is restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingRestart {
@@ -343,9 +346,14 @@ fn write_secret(data_dir: &Path, path: &Path, text: &str) -> Result<bool, PgErro
     store::write_file(data_dir, path, text, Access::Secret)
 }
 
+/// Whether a start would begin with recovery as a standby, or from a backup.
+pub fn has_recovery_signal(data_dir: &Path) -> bool {
+    SIGNALS.iter().any(|name| data_dir.join(name).exists())
+}
+
 /// Removes every file that asks for recovery: a single-user server must not recover as a standby.
 pub(super) fn forget_recovery(data_dir: &Path) -> Result<(), PgError> {
-    for name in ["standby.signal", "recovery.signal", "recovery.conf"] {
+    for name in SIGNALS {
         store::remove_if_there(&data_dir.join(name))?;
     }
     Ok(())

@@ -1,167 +1,18 @@
 //! Decisions in situations: a healthy view, changed in a line or two, and the rule that must answer.
 
+#[path = "../../src/model/testing.rs"]
+mod testing;
+
+mod leading;
+mod maintenance;
+mod situation;
+
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
 use regent_core::model::*;
-use std::collections::{BTreeMap, BTreeSet};
+use situation::{POSTMASTER, control, expect, is_stop, primary_memory, stopped, view};
 use std::sync::Arc;
 use std::time::Duration;
-
-const NOW: Moment = Moment(1_000_000);
-const POSTMASTER: Postmaster = Postmaster { pid: 4711, start_ticks: 1 };
-
-fn settings() -> Settings {
-    Settings {
-        name: "a".into(),
-        scope: "test".into(),
-        ttl: Duration::from_secs(20),
-        loop_wait: Duration::from_secs(2),
-        retry_timeout: Duration::from_secs(3),
-        maximum_lag_on_failover: 1048576,
-        maximum_lag_on_syncnode: None,
-        max_timelines_history: None,
-        check_timeline: false,
-        primary_start_timeout: Duration::from_secs(300),
-        primary_stop_timeout: None,
-        primary_race_backoff: Duration::ZERO,
-        synchronous_mode: SynchronousMode::Off,
-        synchronous_mode_strict: false,
-        synchronous_node_count: 1,
-        failsafe_mode: false,
-        paused: false,
-        use_slots: true,
-        use_pg_rewind: true,
-        remove_data_directory_on_rewind_failure: false,
-        remove_data_directory_on_diverged_timelines: false,
-        member_slots_ttl: Duration::from_secs(1800),
-        slots: BTreeMap::new(),
-        ignore_slots: Vec::new(),
-        standby_cluster: None,
-        guard: FenceMode::Automatic,
-        watchdog: FenceMode::Off,
-        may_bootstrap: true,
-        tags: Tags::default(),
-    }
-}
-
-fn member(name: &str, role: Role) -> MemberView {
-    MemberView {
-        name: name.into(),
-        conn_url: Some(format!("postgres://{name}:5432/postgres")),
-        api_url: Some(format!("http://{name}:8008/patroni")),
-        state: Some(PgState::Running),
-        role: Some(role),
-        timeline: Some(Timeline(1)),
-        ..MemberView::default()
-    }
-}
-
-fn monitoring(is_primary: bool) -> Monitoring {
-    Monitoring {
-        is_primary,
-        server_version: 150_000,
-        postmaster_start: WallTime(0),
-        timeline: Some(Timeline(1)),
-        current_lsn: is_primary.then_some(Lsn(100)),
-        received_lsn: (!is_primary).then_some(Lsn(100)),
-        replayed_lsn: (!is_primary).then_some(Lsn(100)),
-        replayed_at: None,
-        latest_end_lsn: None,
-        replay_paused: false,
-        replication_state: None,
-        streaming_from: None,
-        replication: Vec::new(),
-        slots: Vec::new(),
-        synchronous_standby_names: String::new(),
-        synchronous_commit: CommitPoint::Flushed,
-    }
-}
-
-fn control(state: ControlState) -> ControlData {
-    ControlData {
-        system_id: "7710345176211496303".into(),
-        state,
-        checkpoint: Lsn(90),
-        checkpoint_timeline: Timeline(1),
-        minimum_recovery_end: Lsn(0),
-        minimum_recovery_timeline: Timeline(0),
-        can_rewind: true,
-    }
-}
-
-/// A member `a` whose cluster has `leader`, everything just read and written.
-fn view(leader: Option<&str>) -> View {
-    let role = |name: &str| if leader == Some(name) { Role::Primary } else { Role::Replica };
-    let cluster = ClusterView {
-        initialize: Some("7710345176211496303".into()),
-        leader: leader.map(|name| LeaderView {
-            name: name.into(),
-            version: Version("1".into()),
-            session: String::new(),
-        }),
-        members: ["a", "b", "c"].map(|name| member(name, role(name))).to_vec(),
-        config: Some(Version("1".into())),
-        history: HistoryView { known: true, rows: Vec::new() },
-        ..ClusterView::default()
-    };
-    let primary = leader == Some("a");
-    View {
-        now: NOW,
-        wall: WallTime(0),
-        started_at: Moment(0),
-        settings: Arc::new(settings()),
-        store: StoreView {
-            snapshot: Some((Arc::new(cluster), NOW)),
-            member_written_at: Some(NOW),
-            ..StoreView::default()
-        },
-        lease: primary.then_some(LeaseView {
-            deadline: NOW + Duration::from_secs(20),
-            renewed_at: NOW,
-            attempted_at: NOW,
-        }),
-        server: ServerView {
-            data_directory: DataDirectory::Initialized,
-            postmaster: Some(POSTMASTER),
-            status: Some(if primary { PostmasterStatus::Ready } else { PostmasterStatus::Standby }),
-            monitoring: Observed::Seen { value: monitoring(primary), at: NOW },
-            control: Observed::Seen { value: control(ControlState::InProduction), at: NOW },
-            ended_at: None,
-            recovery_signal: !primary,
-            version: 150_000,
-        },
-        running: None,
-        finished: None,
-        errands: BTreeSet::new(),
-        errand_failures: BTreeMap::new(),
-        slots_synced: None,
-        probes: None,
-        guard: GuardView { alive: true },
-        requests: RequestsView::default(),
-    }
-}
-
-fn primary_memory() -> Memory {
-    Memory { role: Role::Primary, announced: Some(Role::Primary), ..Memory::default() }
-}
-
-fn stopped(view: &mut View, state: ControlState) {
-    view.server.postmaster = None;
-    view.server.status = None;
-    view.server.ended_at = Some(NOW);
-    view.server.monitoring = Observed::Unseen("it ended".into());
-    view.server.control = Observed::Seen { value: control(state), at: NOW };
-}
-
-fn expect(view: &View, mut memory: Memory, rule: u16) -> Action {
-    memory.slots_seen.clear();
-    let verdict = decide(view, &mut memory);
-    assert_eq!(verdict.rule, rule, "{:?}: {}", verdict.action, verdict.reason);
-    verdict.action
-}
-
-fn is_stop(action: &Action, wanted: StopMode) -> bool {
-    matches!(action, Action::Preempt(Task::Stop { mode, .. }) | Action::Begin(Task::Stop { mode, .. }) if *mode == wanted)
-}
+use testing::{NOW, monitoring, settings};
 
 #[test]
 fn a_primary_without_the_lock_is_stopped() {

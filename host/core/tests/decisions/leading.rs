@@ -1,0 +1,338 @@
+//! HA: who gets the lock, who keeps it, and what a promotion and a hand-over wait for.
+
+use crate::situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view};
+use crate::testing::{NOW, member, monitoring, settings};
+use regent_core::decide::{Action, Memory, decide};
+use regent_core::model::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The same view of another cluster document.
+fn with_cluster(mut view: View, change: impl FnOnce(&mut ClusterView)) -> View {
+    let (cluster, at) = view.store.snapshot.clone().expect("every view has one");
+    let mut cluster = (*cluster).clone();
+    change(&mut cluster);
+    view.store.snapshot = Some((Arc::new(cluster), at));
+    view
+}
+
+fn with_settings(mut view: View, change: impl FnOnce(&mut Settings)) -> View {
+    let mut changed = settings();
+    change(&mut changed);
+    view.settings = Arc::new(changed);
+    view
+}
+
+fn tags(name: &str, value: Scalar) -> Tags {
+    Tags { raw: vec![(name.to_owned(), value)] }
+}
+
+fn failover(leader: Option<&str>, candidate: Option<&str>, scheduled_at: Option<WallTime>) -> Option<FailoverRequest> {
+    let version = Version("7".into());
+    Some(FailoverRequest {
+        leader: leader.map(Into::into),
+        candidate: candidate.map(Into::into),
+        scheduled_at,
+        version,
+    })
+}
+
+fn status(position: u64) -> MemberStatus {
+    MemberStatus { in_recovery: true, position: Lsn(position), timeline: Some(Timeline(1)), ..MemberStatus::default() }
+}
+
+/// This member lets go of the lost leader at 100, and the others answer this.
+fn race(view: View, answers: &[(&str, MemberStatus)]) -> (u16, Action) {
+    let answers: BTreeMap<_, _> = answers.iter().map(|(name, status)| ((*name).into(), Some(status.clone()))).collect();
+    let mut memory = Memory { followed: Some(None), ..standby_memory() };
+    let mut view = view;
+    assert!(matches!(decide(&view, &mut memory).action, Action::Run(Errand::Probe { .. })), "members are asked first");
+    view.probes = Some(ProbeRound { begun_at: NOW, answers });
+    let verdict = decide(&view, &mut memory);
+    (verdict.rule, verdict.action)
+}
+
+fn wins(outcome: &(u16, Action)) -> bool {
+    matches!(outcome, (960, Action::Store(StoreCall::Acquire)))
+}
+
+/// HA-02: who is further behind the last published position than allowed does not lead.
+#[test]
+fn a_standby_that_is_too_far_behind_does_not_lead() {
+    let behind = |bytes: u64| with_cluster(view(None), |cluster| cluster.status.optime = Some(Lsn(100 + bytes)));
+    assert!(wins(&race(behind(1_048_576), &[("b", status(90))])));
+    assert!(!wins(&race(behind(1_048_577), &[("b", status(90))])));
+}
+
+/// HA-28: with check_timeline, only who is on the cluster's timeline leads.
+#[test]
+fn a_standby_on_an_old_timeline_does_not_lead() {
+    let row = |timeline| HistoryRow {
+        timeline: Timeline(timeline),
+        switch_lsn: Lsn(50),
+        reason: String::new(),
+        timestamp: None,
+        new_leader: None,
+    };
+    let on_two = |check| {
+        let on_two = with_cluster(view(None), |cluster| cluster.history.rows = vec![row(1)]);
+        with_settings(on_two, |settings| settings.check_timeline = check)
+    };
+    assert!(wins(&race(on_two(false), &[])));
+    assert!(!wins(&race(on_two(true), &[])));
+}
+
+/// HA-50: among equals the higher failover_priority leads; who may not lead does not count.
+#[test]
+fn among_equals_the_priority_counts() {
+    let with_tag = |name: &str, value: Scalar| MemberStatus { tags: tags(name, value), ..status(100) };
+    assert!(!wins(&race(view(None), &[("b", with_tag("failover_priority", Scalar::Integer(2)))])));
+    assert!(wins(&race(view(None), &[("b", with_tag("failover_priority", Scalar::Integer(0)))])));
+    assert!(wins(&race(view(None), &[("b", with_tag("nofailover", Scalar::Bool(true)))])));
+}
+
+/// HA-57: a primary whose timeline is older than the cluster's does not take the lock; it is stopped.
+#[test]
+fn a_stale_primary_does_not_win() {
+    let row = HistoryRow {
+        timeline: Timeline(1),
+        switch_lsn: Lsn(50),
+        reason: String::new(),
+        timestamp: None,
+        new_leader: None,
+    };
+    let mut stale = with_cluster(view(None), |cluster| cluster.history.rows = vec![row]);
+    stale.server = view(Some("a")).server;
+    assert!(is_stop(&expect(&stale, primary_memory(), 910), StopMode::Immediate));
+}
+
+/// HA-05: a lock that could not be renewed lately promotes nobody.
+#[test]
+fn a_doubtful_lock_promotes_nobody() {
+    let mut doubtful = view(Some("a"));
+    doubtful.server = view(Some("b")).server;
+    assert!(matches!(expect(&doubtful, standby_memory(), 825), Action::Begin(Task::Promote)));
+    doubtful.store.failing_since = Some(NOW - Duration::from_secs(1));
+    doubtful.store.retry_at = Some(NOW + Duration::from_secs(1));
+    let action = decide(&doubtful, &mut standby_memory()).action;
+    assert!(!matches!(action, Action::Begin(Task::Promote)), "{action:?}");
+}
+
+/// HA-52: where pre_promote refuses, the lock is given back, and for a ttl this member does not race.
+#[test]
+fn a_refused_promotion_gives_way_to_others() {
+    let mut refused = view(Some("a"));
+    refused.server = view(Some("b")).server;
+    let outcome = TaskOutcome::Refused("exited with code=1".into());
+    refused.finished = Some(FinishedTask { number: 1, task: Task::Promote, outcome, at: NOW });
+    let mut memory = standby_memory();
+    assert!(matches!(decide(&refused, &mut memory).action, Action::Store(StoreCall::Release { .. })));
+
+    let mut free = view(None);
+    free.finished = refused.finished.clone();
+    assert_eq!(decide(&free, &mut memory).rule, 920);
+    free.now = NOW + Duration::from_secs(21);
+    free.store.snapshot = free.store.snapshot.map(|(cluster, _)| (cluster, free.now));
+    free.store.member_written_at = Some(free.now);
+    assert_ne!(decide(&free, &mut memory).rule, 920, "a ttl later it may try again");
+}
+
+/// While the store is busy with something else, a lock that is to be given back promotes nobody and starts nothing.
+#[test]
+fn a_busy_store_changes_no_mind() {
+    let busy = |mut view: View| {
+        view.store.in_flight = Some(StoreCallKind::TouchMember);
+        view
+    };
+    let standby_with_lock = |change: fn(&mut Settings)| {
+        let mut view = with_settings(view(Some("a")), change);
+        view.server = crate::situation::view(Some("b")).server;
+        busy(view)
+    };
+    let waits = |view: &View, memory, rule| assert!(matches!(expect(view, memory, rule), Action::Wait { .. }));
+    waits(&standby_with_lock(|_| {}), Memory { release_wanted: true, ..standby_memory() }, 815);
+    waits(&standby_with_lock(|settings| settings.paused = true), standby_memory(), 810);
+    let mut unguarded = standby_with_lock(|settings| settings.guard = FenceMode::Required);
+    unguarded.guard.alive = false;
+    waits(&unguarded, standby_memory(), 820);
+    let mut crashed = with_settings(busy(view(Some("a"))), |settings| settings.paused = true);
+    stopped(&mut crashed, ControlState::InProduction);
+    waits(&crashed, primary_memory(), 710);
+}
+
+/// HA-51: while the lost leader still writes, the race waits, as long as primary_race_backoff; not for a named member.
+#[test]
+fn a_race_waits_while_the_lost_leader_still_writes() {
+    let backoff = |seconds| with_settings(view(None), |settings| settings.primary_race_backoff = seconds);
+    let mut memory = standby_memory();
+    let mut at = |after: u64, position: u64, streams: bool| {
+        let mut view = backoff(Duration::from_secs(10));
+        view.now = NOW + Duration::from_secs(after);
+        view.store.snapshot = view.store.snapshot.map(|(cluster, _)| (cluster, view.now));
+        view.store.member_written_at = Some(view.now);
+        let streaming_from = streams.then(|| ("b".to_owned(), 5432));
+        let answer = Monitoring { received_lsn: Some(Lsn(position)), streaming_from, ..monitoring(false) };
+        view.server.monitoring = Observed::Seen { value: answer, at: view.now };
+        decide(&view, &mut memory).rule
+    };
+    assert_eq!(at(0, 100, true), 938, "the first loop is waited for");
+    assert_eq!(at(2, 110, true), 938, "it grows");
+    assert_eq!(at(3, 110, true), 938, "it grew less than a loop ago");
+    assert_eq!(at(5, 110, true), 940, "it stands still");
+
+    let mut memory = standby_memory();
+    assert_eq!(decide(&view(None), &mut memory).rule, 940, "nothing is waited for without the setting");
+    let named =
+        with_cluster(backoff(Duration::from_secs(10)), |cluster| cluster.failover = failover(None, Some("a"), None));
+    expect(&named, standby_memory(), 930);
+}
+
+/// HA-33: a scheduled switchover waits for its time, is carried out in a window after it, and is dropped when stale.
+#[test]
+fn a_scheduled_switchover_has_a_window() {
+    let at = |seconds: i64| {
+        let request = failover(Some("a"), None, Some(WallTime(60_000_000)));
+        let view = with_cluster(view(Some("a")), |cluster| cluster.failover = request);
+        let mut view = with_settings(view, |settings| settings.use_slots = false);
+        view.wall = WallTime(seconds * 1_000_000);
+        view
+    };
+    let waits = expect(&at(59), primary_memory(), 890);
+    assert!(matches!(waits, Action::Wait { until } if until <= NOW + Duration::from_secs(1)), "{waits:?}");
+    assert!(matches!(expect(&at(60), primary_memory(), 835), Action::Run(Errand::Probe { .. })));
+    assert!(matches!(expect(&at(63), primary_memory(), 835), Action::Run(Errand::Probe { .. })));
+    assert!(matches!(expect(&at(64), primary_memory(), 830), Action::Store(StoreCall::ClearFailover { .. })));
+
+    let mut memory = primary_memory();
+    decide(&at(61), &mut memory);
+    assert_eq!(decide(&at(64), &mut memory).rule, 835, "what was begun in time goes on");
+}
+
+/// HA-41, HA-59: a replica follows the member that its tag names, the leader where that is missing, and nobody with
+/// nostream.
+#[test]
+fn tags_say_whom_a_replica_follows() {
+    let tagged =
+        |name: &str, value: Scalar| with_settings(view(Some("b")), |settings| settings.tags = tags(name, value));
+    let follows = |view: &View| match expect(view, standby_memory(), 1020) {
+        Action::Begin(Task::Follow(source)) => source.map(|source| source.name),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(follows(&tagged("replicatefrom", Scalar::Text("c".into()))).as_deref(), Some("c"));
+    assert_eq!(follows(&tagged("nostream", Scalar::Bool(true))), None);
+    let verdict = decide(&tagged("replicatefrom", Scalar::Text("gone".into())), &mut standby_memory());
+    assert!(!matches!(verdict.action, Action::Begin(Task::Follow(_))), "the leader is followed already");
+}
+
+/// HA-12, HA-13, HA-14: a leader whose data directory is gone gives the lock back once its server was stopped.
+#[test]
+fn a_lost_data_directory_costs_the_lock() {
+    let mut gone = view(Some("a"));
+    gone.server.data_directory = DataDirectory::Empty;
+    gone.server.postmaster = Some(POSTMASTER);
+    assert!(is_stop(&expect(&gone, primary_memory(), 520), StopMode::Immediate));
+    stopped(&mut gone, ControlState::InProduction);
+    gone.server.data_directory = DataDirectory::Empty;
+    let mut memory = primary_memory();
+    assert!(matches!(decide(&gone, &mut memory).action, Action::Store(StoreCall::Release { .. })));
+    assert_eq!(memory.role, Role::Uninitialized);
+}
+
+/// HA-60: a data directory that can not be read is no empty one: nothing is cloned over it.
+#[test]
+fn storage_that_disappears_is_left_alone() {
+    let mut lost = view(Some("a"));
+    stopped(&mut lost, ControlState::InProduction);
+    lost.server.data_directory = DataDirectory::Inaccessible("Input/output error".into());
+    assert!(matches!(expect(&lost, primary_memory(), 510), Action::Store(StoreCall::Release { .. })));
+    let mut replica = view(Some("b"));
+    stopped(&mut replica, ControlState::ShutDown);
+    replica.server.data_directory = DataDirectory::Inaccessible("Input/output error".into());
+    assert!(matches!(expect(&replica, standby_memory(), 510), Action::Wait { .. }));
+}
+
+/// HA-20: a running replica of a cluster that the store does not know is not taken over, and not stopped.
+#[test]
+fn a_running_replica_of_an_unknown_cluster_ends_the_daemon() {
+    let unknown = with_cluster(view(None), |cluster| cluster.initialize = None);
+    assert!(matches!(expect(&unknown, standby_memory(), 555), Action::Exit { code: 1 }));
+}
+
+/// HA-62: after the store was wiped, only the lock's owner writes the identifier and the configuration again.
+#[test]
+fn only_the_leader_restores_lost_keys() {
+    let wiped = |leader| {
+        let mut view = with_cluster(view(leader), |cluster| (cluster.initialize, cluster.config) = (None, None));
+        view.store.has_configuration = true;
+        view
+    };
+    assert!(matches!(expect(&wiped(Some("a")), primary_memory(), 850), Action::Store(StoreCall::SetInitialize { .. })));
+    let identified = with_cluster(wiped(Some("a")), |cluster| cluster.initialize = Some("7710345176211496303".into()));
+    assert!(matches!(expect(&identified, primary_memory(), 850), Action::Store(StoreCall::RestoreConfig)));
+    let verdict = decide(&wiped(Some("b")), &mut standby_memory());
+    assert!(!matches!(verdict.action, Action::Store(_)), "{:?}", verdict.action);
+}
+
+/// HA-23, HA-24, HA-48: whatever goes on, the lock is renewed when it is due.
+#[test]
+fn the_lock_is_renewed_while_long_work_goes_on() {
+    let stop = Task::Stop { mode: StopMode::Fast, checkpoint_first: true };
+    for task in [stop, Task::Restart(StartMode::Primary), Task::Promote, Task::Start(StartMode::Primary)] {
+        let mut busy = view(Some("a"));
+        let running = |task| RunningTask { task, since: NOW, escalated: None, cancelled: false };
+        busy.running = Some(running(task.clone()));
+        let renewed_at = NOW - Duration::from_secs(2);
+        busy.lease = Some(LeaseView { renewed_at, attempted_at: renewed_at, deadline: NOW + Duration::from_secs(18) });
+        let action = expect(&busy, primary_memory(), 210);
+        assert!(matches!(action, Action::Store(StoreCall::Renew)), "{task}: {action:?}");
+    }
+}
+
+/// HA-43: only running replicas that offer themselves are cloned from, else the leader.
+#[test]
+fn only_running_members_are_cloned_from() {
+    let offered = |state| {
+        let mut empty = with_cluster(view(Some("b")), |cluster| {
+            let mut offer = MemberView { state: Some(state), ..member("c", Role::Replica) };
+            offer.tags = tags("clonefrom", Scalar::Bool(true));
+            cluster.members[2] = offer;
+        });
+        stopped(&mut empty, ControlState::ShutDown);
+        empty.server.data_directory = DataDirectory::Empty;
+        match expect(&empty, Memory::default(), 540) {
+            Action::Begin(Task::Clone { source: Some(source), .. }) => source.name,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(offered(PgState::Running), "c");
+    assert_eq!(offered(PgState::Stopped), "b");
+}
+
+/// HA-36: a restart that takes longer than it may gives way to another member, where one can take over.
+#[test]
+fn a_restart_that_takes_too_long_gives_way() {
+    let mut restarting = view(Some("a"));
+    let since = NOW - Duration::from_secs(2);
+    let task = Task::Restart(StartMode::Primary);
+    restarting.running = Some(RunningTask { task, since, escalated: None, cancelled: false });
+    restarting.server.status = Some(PostmasterStatus::Starting);
+    restarting.server.monitoring = Observed::Unseen("it starts".into());
+    let limited = || Memory { start_timeout: Some(Duration::from_secs(1)), ..primary_memory() };
+    assert!(matches!(expect(&restarting, limited(), 410), Action::Run(Errand::Probe { .. })));
+    let answers = |status| BTreeMap::from([("b".to_owned(), status)]);
+    restarting.probes = Some(ProbeRound { begun_at: NOW, answers: answers(Some(status(100))) });
+    assert!(is_stop(&expect(&restarting, limited(), 410), StopMode::Immediate));
+    restarting.probes = Some(ProbeRound { begun_at: NOW, answers: answers(None) });
+    expect(&restarting, limited(), 490);
+}
+
+/// HA-19: an identifier that can not be read is no reason to leave.
+#[test]
+fn an_unreadable_identifier_ends_nobody() {
+    let mut unreadable = view(Some("b"));
+    let broken = ControlData { system_id: String::new(), ..control(ControlState::InArchiveRecovery) };
+    unreadable.server.control = Observed::Seen { value: broken, at: NOW };
+    let verdict = decide(&unreadable, &mut standby_memory());
+    assert!(!matches!(verdict.action, Action::Exit { .. }), "{:?}", verdict.action);
+}

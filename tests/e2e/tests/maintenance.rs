@@ -1,0 +1,84 @@
+//! Maintenance: the daemons keep the store true and leave the servers to the operator.
+
+use anyhow::{Result, ensure};
+use regent_harness::{Cluster, Exit};
+use serde_json::json;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// PAUSE-01, PAUSE-04, PAUSE-05, PAUSE-12: nobody promotes for a dead leader, a named member is switched to, a daemon
+/// that ends leaves its server, and all goes on afterwards.
+#[tokio::test]
+async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
+    let cluster = Cluster::builder("pause").start().await?;
+    let first = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
+    let output = cluster.regentctl(&["pause", "--wait"]).await?;
+    ensure!(output.status.success(), "{output:?}");
+
+    let second = cluster.others(&first).next().expect("there are three").name.clone();
+    let answer = cluster.switchover(Some(&second)).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let node = cluster.node(&second);
+    ensure!(cluster.wait_leader(SOON).await?.name == second);
+    // What was stopped to hand over comes back, for that is a part of it.
+    cluster.wait_members_streaming(2, SOON).await?;
+
+    let postmaster = node.postmaster_pid();
+    ensure!(postmaster.is_some() && node.sigterm_and_wait(SOON).await? == Exit::Code(0));
+    ensure!(node.postmaster_pid() == postmaster, "the server goes on without its daemon");
+    node.start()?;
+    ensure!(cluster.wait_leader(SOON).await?.name == second);
+
+    node.kill_postmaster()?;
+    // Each daemon has seen that there is no leader, and so asked itself whether to lead.
+    let leads = |member: &serde_json::Value| member["role"] == "leader";
+    let all_know = |state: &regent_harness::ClusterState| {
+        let lists = state.nodes.values().map(|node| node.cluster.as_ref().and_then(|list| list["members"].as_array()));
+        lists.into_iter().all(|members| members.is_some_and(|members| !members.iter().any(leads)))
+    };
+    cluster.wait_for("all to see that nobody leads", SOON, all_know).await?;
+    for node in &cluster.nodes {
+        ensure!(node.health("/primary").await == Some(503), "{} took over", node.name);
+    }
+
+    let output = cluster.regentctl(&["resume", "--wait"]).await?;
+    ensure!(output.status.success(), "{output:?}");
+    cluster.wait_healthy(Duration::from_secs(90)).await?;
+    cluster.finish().await
+}
+
+/// HA-52, CFG-40: a member whose pre_promote refuses gives the lock back, and another leads; before_stop runs before a
+/// planned stop.
+#[tokio::test]
+async fn the_operators_scripts_have_their_say() -> Result<()> {
+    let cluster = Cluster::builder("scripts")
+        .local_yaml(|node, config| {
+            let note = node.folder.join("stopping");
+            config["postgresql"]["before_stop"] = json!(format!("touch {}", note.display()));
+            if node.index == 1 {
+                config["tags"] = json!({"failover_priority": 2});
+                config["postgresql"]["pre_promote"] = json!("false");
+            }
+        })
+        .dynamic(json!({"ttl": 20}))
+        .start()
+        .await?;
+    let first = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let refusing = cluster.nodes.iter().find(|node| node.layout.index == 1).expect("there are three");
+    if first.name == refusing.name {
+        // A bootstrap promotes nobody: what is to be seen begins once another leads.
+        let other = cluster.others(&first.name).next().expect("there are three");
+        ensure!(cluster.switchover(Some(&other.name)).await?.status == 200);
+        cluster.wait_healthy(SOON).await?;
+    }
+    let old = cluster.wait_leader(SOON).await?;
+    ensure!(!refusing.layout.folder.join("stopping").exists() || first.name == refusing.name);
+    let timeline = cluster.state().await.timeline(&old.name);
+    cluster.switchover(Some(&refusing.name)).await?;
+    let next = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    ensure!(next.name != refusing.name && old.layout.folder.join("stopping").exists());
+    ensure!(cluster.state().await.timeline(&next.name) > timeline, "it was promoted by a race");
+    refusing.wait_log("pre_promote", SOON).await?;
+    cluster.finish().await
+}
