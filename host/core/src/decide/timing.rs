@@ -42,83 +42,68 @@ pub fn slot_name(member: &str) -> String {
 
 /// When to look again if no event comes first.
 pub(super) fn next_wakeup(view: &View, memory: &Memory) -> Moment {
-    let settings = &view.settings;
-    let mut soonest = view.now + settings.loop_wait;
-    let mut consider = |moment: Moment| {
-        if moment > view.now {
-            soonest = soonest.or_sooner(moment);
-        }
-    };
-    if let Some((_, at)) = &view.store.snapshot {
-        consider(*at + settings.loop_wait);
-    }
-    if let Some(lease) = &view.lease {
-        consider(lease.renewed_at + settings.loop_wait);
-        consider(lease.deadline - fast_stop_budget(settings.ttl));
-        consider(lease.deadline - immediate_stop_budget(settings.ttl));
-        consider(lease.deadline);
-    }
-    if let Some(at) = view.store.member_written_at {
-        consider(at + settings.loop_wait);
-    }
-    if let Some(at) = view.store.retry_at {
-        consider(at);
-    }
-    if let Some(since) = view.store.failing_since {
-        consider(since + settings.retry_timeout);
-    }
+    let of_all = store_moments(view).chain(remembered_moments(view, memory)).chain(task_moments(view, memory));
+    let soonest = of_all.filter(|moment| *moment > view.now).min();
+    (view.now + view.settings.loop_wait).or_sooner(soonest.unwrap_or(Moment(u64::MAX)))
+}
+
+/// What is due at the store, and the end of the lease.
+fn store_moments(view: &View) -> impl Iterator<Item = Moment> {
+    let (store, settings) = (&view.store, &view.settings);
+    let read = store.snapshot.as_ref().map(|(_, at)| *at + settings.loop_wait);
+    let written = store.member_written_at.map(|at| at + settings.loop_wait);
+    let silent = store.failing_since.map(|since| since + settings.retry_timeout);
     let scheduled = view.cluster().and_then(|cluster| cluster.failover.as_ref()?.scheduled_at);
-    if let Some(at) = scheduled.filter(|at| *at > view.wall) {
-        consider(view.now + at.since(view.wall));
-    }
-    consider(view.started_at + settings.retry_timeout);
-    consider(memory.task_not_before);
-    consider(memory.durability.set_at + settings.loop_wait);
-    if let Some(mark) = &memory.durability.mark {
-        consider(mark.since + settings.loop_wait);
-    }
-    if let Some(since) = memory.durability.leaving_since {
-        consider(since + settings.loop_wait * 2);
-    }
-    if let Some(backoff) = &memory.backoff {
-        consider(backoff.since + settings.primary_race_backoff);
-        consider(backoff.since + settings.loop_wait);
-        consider(backoff.moved_at + settings.loop_wait);
-    }
-    if let Some(until) = memory.barred_until {
-        consider(until);
-    }
-    if let Some(race) = &memory.race {
-        consider(race.again_at);
-    }
-    if let Some(handover) = &memory.handover {
-        consider(handover.probe_again_at);
-    }
-    if let Some(ended) = view.server.ended_at.filter(|_| view.server.control_after_end().is_none()) {
-        consider(ended + CONTROL_PATIENCE);
-    }
-    for kind in [
+    let scheduled = scheduled.filter(|at| *at > view.wall).map(|at| view.now + at.since(view.wall));
+    let lease = view.lease.map(|lease| {
+        let stop = lease.deadline - fast_stop_budget(settings.ttl);
+        let immediate = lease.deadline - immediate_stop_budget(settings.ttl);
+        [lease.renewed_at + settings.loop_wait, stop, immediate, lease.deadline]
+    });
+    let started = view.started_at + settings.retry_timeout;
+    [read, written, store.retry_at, silent, Some(started), scheduled]
+        .into_iter()
+        .flatten()
+        .chain(lease.into_iter().flatten())
+}
+
+/// What was decided to wait for.
+fn remembered_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Moment> {
+    let settings = &view.settings;
+    let mark = memory.durability.mark.as_ref().map(|mark| mark.since + settings.loop_wait);
+    let leaving = memory.durability.leaving_since.map(|since| since + settings.loop_wait * 2);
+    let backoff = memory.backoff.map(|backoff| {
+        let grown = backoff.moved_at + settings.loop_wait;
+        [backoff.since + settings.primary_race_backoff, backoff.since + settings.loop_wait, grown]
+    });
+    let race = memory.race.as_ref().map(|race| race.again_at);
+    let handover = memory.handover.as_ref().map(|handover| handover.probe_again_at);
+    let set = memory.durability.set_at + settings.loop_wait;
+    [Some(memory.task_not_before), Some(set), mark, leaving, memory.barred_until, race, handover]
+        .into_iter()
+        .flatten()
+        .chain(backoff.into_iter().flatten())
+}
+
+/// When long work has taken too long, and when failed errands are run again.
+fn task_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Moment> {
+    const REPEATED: [ErrandKind; 6] = [
         ErrandKind::SyncSlots,
         ErrandKind::ApplyConfiguration,
         ErrandKind::SetStandbyNames,
         ErrandKind::ReadHistory,
         ErrandKind::WakeReceiver,
         ErrandKind::ReadControl,
-    ] {
-        if let Some(failed) = view.errand_failures.get(&kind) {
-            consider(*failed + settings.loop_wait);
-        }
-    }
-    if let (Some(running), Some(limit)) = (&view.running, settings.primary_stop_timeout) {
-        consider(running.since + limit);
-        consider(running.since + limit * 2);
-    }
-    if let (Some(running), Some(limit)) = (&view.running, memory.start_limit(view))
-        && matches!(running.task, Task::Start(_) | Task::Restart(_))
-    {
-        consider(running.since + limit);
-    }
-    soonest
+    ];
+    let settings = &view.settings;
+    let failed = REPEATED.into_iter().filter_map(|kind| view.errand_failures.get(&kind));
+    let unread = view.server.ended_at.filter(|_| view.server.control_after_end().is_none());
+    let since = view.running.as_ref().map(|running| running.since);
+    let stop = settings.primary_stop_timeout.and_then(|limit| Some([since? + limit, since? + limit * 2]));
+    let starting = view.running.as_ref().filter(|it| matches!(it.task, Task::Start(_) | Task::Restart(_)));
+    let start = memory.start_limit(view).and_then(|limit| Some(starting?.since + limit));
+    let again = failed.map(|failed| *failed + settings.loop_wait);
+    again.chain(unread.map(|ended| ended + CONTROL_PATIENCE)).chain(stop.into_iter().flatten()).chain(start)
 }
 
 #[cfg(test)]
