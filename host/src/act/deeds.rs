@@ -67,14 +67,14 @@ pub struct Deeds {
     pub(super) callbacks: Arc<Callbacks>,
     events: Option<mpsc::Sender<ServerEvent>>,
     names: Option<String>,
-    taken: Option<Timeline>,
+    taken: Timeline,
 }
 
 impl Deeds {
     /// Deeds on this server.
     pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
         let callbacks = Arc::new(Callbacks::new());
-        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None, taken: None }
+        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None, taken: Timeline(0) }
     }
 
     /// Tells of servers that are started through this sender.
@@ -89,7 +89,7 @@ impl Deeds {
     }
 
     /// The same deeds where the cluster is known to have come to this timeline.
-    pub fn with_timeline(&self, taken: Option<Timeline>) -> Deeds {
+    pub fn with_timeline(&self, taken: Timeline) -> Deeds {
         Deeds { taken, ..self.clone() }
     }
 
@@ -315,9 +315,7 @@ impl Deeds {
 
     async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let postmaster = postmaster.ok_or(PgError::NotRunning)?;
-        if let Some(taken) = self.taken {
-            self.server.reserve_timelines(taken).await?;
-        }
+        self.server.reserve_timelines(self.taken).await?;
         if let Some(names) = &self.names {
             // Before the first write, commits wait for whom the sync key names (SYNC-06).
             let wanted = Wanted::replica(FollowTarget::None);

@@ -69,6 +69,9 @@ impl Server {
     ///
     /// PostgreSQL takes the first number above its own that has no history file.
     pub async fn reserve_timelines(&self, last: Timeline) -> Result<(), PgError> {
+        if last <= Timeline(1) {
+            return Ok(());
+        }
         let control = super::control_data(&self.binaries, &self.settings.data_dir).await?;
         let own = control.checkpoint_timeline.max(control.minimum_recovery_timeline);
         let wal = self.settings.data_dir.join(if self.binaries.version() < 100_000 { "pg_xlog" } else { "pg_wal" });

@@ -18,7 +18,7 @@ pub enum GuardOrder {
 ///
 /// It is armed while this member has the lock and a server that takes writes or is about to. It is kept as it was
 /// while a restarted daemon has not heard from the store yet. It stands down in maintenance, during a bootstrap,
-/// after a hand-over, and while no other member could be promoted.
+/// after a hand-over, and while no other member was ever seen that could be promoted.
 pub fn guard_order(view: &View, memory: &Memory) -> GuardOrder {
     if view.settings.guard == FenceMode::Off || view.settings.paused {
         return GuardOrder::StandDown;
@@ -40,7 +40,9 @@ pub fn guard_order(view: &View, memory: &Memory) -> GuardOrder {
         return GuardOrder::Keep;
     };
     let others = cluster.members.iter().any(|member| member.name != view.me() && !member.tags.nofailover());
-    if !others {
+    // Who is away may come back, and lead, while this daemon hangs.
+    let away = memory.slots_seen.values().any(|(present, _)| !present);
+    if !others && !away {
         return GuardOrder::StandDown;
     }
     GuardOrder::Kill(postmaster, lease.deadline - guard_margin(view.settings.ttl))

@@ -58,6 +58,8 @@ pub struct Memory {
     pub down: bool,
     /// The lock's holder before it was lost.
     pub former_leader: Option<String>,
+    /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
+    pub newest_timeline: Timeline,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
     pub request_refused: bool,
     /// Members' slots: whether the member is in the store, and when it last was.
@@ -177,6 +179,7 @@ impl Default for Memory {
             backoff: None,
             down: false,
             former_leader: None,
+            newest_timeline: Timeline(0),
             request_refused: false,
             slots_seen: BTreeMap::new(),
             durability: Durability::default(),
@@ -272,6 +275,7 @@ impl Memory {
                 }
             }
             (Task::CompareHistories(_), TaskOutcome::Histories(local, leader)) => {
+                self.newest_timeline = self.newest_timeline.max(leader.timeline);
                 self.divergence = super::judge(local, leader);
             }
             (Task::Rewind(_), TaskOutcome::Done) => self.divergence = Divergence::None,
@@ -379,7 +383,13 @@ impl Memory {
     }
 
     fn absorb_cluster(&mut self, view: &View) {
+        if let Some(round) = &view.probes {
+            let answered = round.answers.values().flatten().filter_map(|status| status.timeline);
+            self.newest_timeline = answered.fold(self.newest_timeline, Timeline::max);
+        }
         if let Some(cluster) = view.cluster() {
+            let published = cluster.members.iter().filter_map(|member| member.timeline);
+            self.newest_timeline = published.fold(self.newest_timeline.max(cluster.timeline()), Timeline::max);
             for (present, _) in self.slots_seen.values_mut() {
                 *present = false;
             }
