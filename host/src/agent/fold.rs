@@ -20,6 +20,7 @@ impl Agent {
             Event::Server(event) => self.fold_server(event),
             Event::TaskEnded { number, outcome } => self.fold_task(number, outcome),
             Event::ErrandEnded { errand, begun_at, outcome } => self.fold_errand(errand, begun_at, outcome),
+            Event::Watchdog { number, view } => self.fold_watchdog(number, view),
             Event::Request(request) => self.take_request(request),
         }
     }

@@ -13,12 +13,13 @@ pub mod journal;
 mod perform;
 mod publish;
 mod requests;
+mod watchdog;
 
 pub use event::Event;
 
 use crate::act::{Deeds, StopControl};
 use crate::dcs::{self, MemberDocument, Store};
-use crate::fence::Guard;
+use crate::fence::{Guard, Watchdog};
 use crate::observe::server::{ServerEvent, ServerWatch};
 use crate::ports;
 use configuration::Configuration;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub watch: ServerWatch,
     /// The lease guard, where it is wanted and could be started.
     pub guard: Option<Guard>,
+    /// The Linux watchdog's thread.
+    pub watchdog: Watchdog,
     /// The decision journal.
     pub journal: Arc<Journal>,
     /// Asks other members.
@@ -76,6 +79,7 @@ pub struct Agent {
     scheduled_for: Option<Postmaster>,
     restart_reply: Option<oneshot::Sender<Reply>>,
     guard_order: Option<GuardOrder>,
+    watchdog: watchdog::Told,
     last_wait: Option<(u16, String)>,
     said_at: Moment,
     journal_numbers: BTreeMap<u64, u64>,
@@ -122,6 +126,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         scheduled_for: None,
         restart_reply: None,
         guard_order: None,
+        watchdog: watchdog::Told::default(),
         last_wait: None,
         said_at: now,
         journal_numbers: BTreeMap::new(),
@@ -148,6 +153,7 @@ fn initial_view(parts: &Parts, now: Moment) -> View {
         slots_synced: None,
         probes: None,
         guard: regent_core::model::GuardView { alive: parts.guard.is_some() },
+        watchdog: watchdog::unchecked(&parts.configuration.effective.settings),
         requests: Default::default(),
     }
 }
@@ -158,6 +164,7 @@ impl Agent {
         loop {
             let step = self.decide_until_wait();
             self.tell_guard();
+            self.tell_watchdog();
             self.publish();
             match step {
                 Step::Exit(code) => {
@@ -229,6 +236,7 @@ impl Agent {
                 action => self.perform(action, number),
             }
             self.tell_guard();
+            self.tell_watchdog();
         }
         tracing::error!("{DECISIONS_IN_A_ROW} decisions in a row without a pause: the rules contradict each other");
         Step::Wait(self.view.now + Duration::from_secs(1))
@@ -287,6 +295,7 @@ impl Agent {
     }
 
     async fn leave(&mut self) {
+        self.leave_watchdog().await;
         if let Some(task) = self.task.take() {
             task.abort.abort();
         }

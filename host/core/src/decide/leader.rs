@@ -26,10 +26,28 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
         apply: release_unwanted,
     },
     Rule {
+        number: 817,
+        situation: "leader",
+        sentence: "A primary with the lock, but without the watchdog that is required, is stopped.",
+        apply: super::watchdog::stop_unwatched,
+    },
+    Rule {
         number: 820,
         situation: "leader",
         sentence: "A standby with the lock, but without the guard that is required, gives the lock back.",
         apply: release_unguarded,
+    },
+    Rule {
+        number: 821,
+        situation: "leader",
+        sentence: "A standby with the lock, but without the watchdog that is required, gives the lock back.",
+        apply: super::watchdog::release_unwatched,
+    },
+    Rule {
+        number: 822,
+        situation: "leader",
+        sentence: "Before a promotion the watchdog is opened, where it is wanted.",
+        apply: super::watchdog::wait_for_opening,
     },
     Rule {
         number: 823,

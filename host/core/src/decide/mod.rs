@@ -23,6 +23,7 @@ mod requested;
 mod slots;
 mod tasks;
 mod timing;
+mod watchdog;
 
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
@@ -32,6 +33,7 @@ pub use guard::{GuardOrder, guard_order};
 pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
 pub use timing::{CONTROL_PATIENCE, fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
+pub use watchdog::{WatchdogOrder, watchdog_order};
 
 use crate::model::View;
 use case::Case;

@@ -6,6 +6,7 @@ mod testing;
 mod leading;
 mod maintenance;
 mod situation;
+mod watchdog;
 
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
 use regent_core::model::*;
