@@ -58,6 +58,8 @@ pub struct Memory {
     pub down: bool,
     /// The lock's holder before it was lost.
     pub former_leader: Option<String>,
+    /// When the answers were asked for that were last looked at in a race.
+    pub heard_round: Option<Moment>,
     /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
     pub newest_timeline: Timeline,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
@@ -179,6 +181,7 @@ impl Default for Memory {
             backoff: None,
             down: false,
             former_leader: None,
+            heard_round: None,
             newest_timeline: Timeline(0),
             request_refused: false,
             slots_seen: BTreeMap::new(),
