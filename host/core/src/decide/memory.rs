@@ -340,7 +340,8 @@ impl Memory {
     }
 
     fn absorb_server(&mut self, view: &View) {
-        let promoting = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        let running = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        let promoting = running || super::leader::was_just_promoted(view);
         if view.server.is_primary() {
             if self.role != Role::Primary {
                 self.history_written = None;
@@ -351,7 +352,7 @@ impl Memory {
             self.divergence = Divergence::Unknown;
         } else if view.server.is_standby() {
             self.role = if promoting { Role::Promoted } else { Role::Replica };
-            self.checkpoint_pending = false;
+            self.checkpoint_pending &= promoting;
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
             self.absorb_stopped_server(view);

@@ -296,6 +296,15 @@ fn a_promotion_is_not_begun_twice() {
     let finished = FinishedTask { number: 1, task: Task::Promote, outcome: TaskOutcome::Done, at: NOW };
     promoted.finished = Some(finished);
     assert!(matches!(expect(&promoted, memory.clone(), 825), Action::Wait { .. }));
+
+    // REW-08: nor is it forgotten that its checkpoint is due: `make faults` saw pg_rewind run against a server without it.
+    let mut after = memory.clone();
+    assert!(matches!(decide(&promoted, &mut after).action, Action::Wait { .. }));
+    assert_eq!((after.role, after.checkpoint_pending), (Role::Promoted, true));
+    promoted.server.status = Some(PostmasterStatus::Ready);
+    after.announced = Some(Role::Primary);
+    assert_eq!(expect(&promoted, after, 860), Action::Run(Errand::CheckpointAfterPromote));
+    promoted.server.status = Some(PostmasterStatus::Standby);
     promoted.finished.as_mut().expect("just set").at = NOW - Duration::from_secs(2);
     assert_eq!(expect(&promoted, memory, 825), Action::Begin(Task::Promote));
 }
