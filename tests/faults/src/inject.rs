@@ -141,7 +141,7 @@ impl Injector<'_> {
             Fault::FreezeDaemon => node.freeze(),
             Fault::FreezeNode => node.freeze_node(),
             Fault::Switchover => {
-                self.switch_over(node.layout.rest_port, &node.name);
+                self.switch_over(node.layout.rest_port, &self.name(Some(self.leader)));
                 Ok(())
             }
             Fault::CutFromStore | Fault::CutFromAll => {
@@ -156,6 +156,7 @@ impl Injector<'_> {
         }
     }
 
+    /// Any member takes the request.
     fn switch_over(&mut self, port: u16, leader: &str) {
         let (story, body) = (Arc::clone(self.story), json!({ "leader": leader }));
         self.switchovers.spawn(async move {

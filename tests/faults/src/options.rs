@@ -32,6 +32,12 @@ impl Mode {
         }
     }
 
+    /// What its dice begin with: each mode has others.
+    pub fn seed(self, seed: u64) -> u64 {
+        let place = Self::ALL.iter().position(|mode| *mode == self).unwrap_or_default();
+        seed.rotate_left(16) ^ place as u64
+    }
+
     /// The dynamic configuration that asks for it.
     pub fn dynamic(self) -> Value {
         match self {

@@ -36,11 +36,13 @@ async fn play(options: &Options, mode: Mode) -> Result<Total> {
             None => Ground::new(mode).await?,
         };
         now.story.tell(format!("{} round {} of {}, seed {}", mode.name(), round + 1, options.rounds, options.seed));
-        let report = now.play(mode, &plan(options.seed, round, options.faults)).await?;
+        let report = now.play(mode, &plan(mode.seed(options.seed), round, options.faults)).await?;
         let broken = !report.violations.is_empty();
         total.add(report);
-        if broken {
+        if broken || std::env::var("REGENT_KEEP").is_ok_and(|value| value == "1") {
             keep(&now, &format!("{}-seed{}-round{}", mode.name(), options.seed, round + 1))?;
+        }
+        if broken {
             now.bed.cluster.finish().await?;
         } else {
             ground = Some(now);
