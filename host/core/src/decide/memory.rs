@@ -1,11 +1,11 @@
 //! What was decided before and cannot be seen in the world: carried from one decision to the next.
 
-use super::{Divergence, Durability};
+use super::{Divergence, Durability, SlotsMemory};
 use crate::model::{
     Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, Moment, Observed, Role, Source, StartMode,
     StoreCallKind, Task, TaskOutcome, Timeline, View,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The memory of one member's decisions.
@@ -60,8 +60,8 @@ pub struct Memory {
     pub former_leader: Option<String>,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
     pub request_refused: bool,
-    /// Members' slots: whether the member is in the store, and when it last was.
-    pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// Slots of members that are away, and of logical slots that were brought over.
+    pub slots: SlotsMemory,
     /// Synchronous mode.
     pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
@@ -178,7 +178,7 @@ impl Default for Memory {
             down: false,
             former_leader: None,
             request_refused: false,
-            slots_seen: BTreeMap::new(),
+            slots: SlotsMemory::default(),
             durability: Durability::default(),
             seen_up: false,
             reconnecting: None,
@@ -202,6 +202,7 @@ impl Memory {
             self.unsettled_since = None;
         }
         self.durability.absorb(view, self.role);
+        self.slots.absorb(view);
         if self.bootstrap == Bootstrap::Idle {
             self.announce(view);
         }
@@ -274,8 +275,15 @@ impl Memory {
             (Task::CompareHistories(_), TaskOutcome::Histories(local, leader)) => {
                 self.divergence = super::judge(local, leader);
             }
-            (Task::Rewind(_), TaskOutcome::Done) => self.divergence = Divergence::None,
+            (Task::Rewind(_), TaskOutcome::Done) => {
+                self.divergence = Divergence::None;
+                self.slots.forget_copies();
+            }
             (Task::Rewind(_), TaskOutcome::Failed(_)) => self.divergence = Divergence::RewindFailed,
+            (Task::CopySlots { slots, follow, .. }, TaskOutcome::Done) => {
+                self.slots.note_copies(view, slots);
+                self.followed = Some(Some(follow.clone()));
+            }
             (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
             (Task::Wipe, TaskOutcome::Done) => self.forget_server(),
             (Task::Clone { .. }, TaskOutcome::Done) => {
@@ -325,6 +333,7 @@ impl Memory {
     }
 
     fn forget_server(&mut self) {
+        self.slots.forget_copies();
         self.divergence = Divergence::Unknown;
         self.followed = None;
         self.crash_recovery_tried = false;
@@ -380,12 +389,6 @@ impl Memory {
 
     fn absorb_cluster(&mut self, view: &View) {
         if let Some(cluster) = view.cluster() {
-            for (present, _) in self.slots_seen.values_mut() {
-                *present = false;
-            }
-            for member in cluster.members.iter().filter(|member| member.name != view.me()) {
-                self.slots_seen.insert(super::slot_name(&member.name), (true, view.now));
-            }
             match cluster.leader_name() {
                 Some(name) => {
                     self.former_leader = Some(name.to_owned());
