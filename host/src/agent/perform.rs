@@ -4,8 +4,8 @@ use super::event::Event;
 use super::{Agent, RunningTask};
 use crate::act::{self, StopControl};
 use crate::ports;
-use regent_core::decide::{Action, feedback_needed, published_status};
-use regent_core::model::{Errand, StatusView, StopMode, StoreCall, Task, TaskOutcome};
+use regent_core::decide::{Action, feedback_needed, parting_status, published_status};
+use regent_core::model::{Errand, StopMode, StoreCall, Task, TaskOutcome};
 
 impl Agent {
     /// Begins what the verdict says; `number` is its entry in the journal.
@@ -54,9 +54,7 @@ impl Agent {
                 self.written_status = input.status.clone().or(self.written_status.take());
             }
             StoreCall::Release { optime: Some(optime) } => {
-                // The server is down: of its slots is said what was said last, for others go on from there.
-                let last = self.written_status.clone().or_else(|| Some(self.view.cluster()?.status.clone()));
-                input.status = Some(StatusView { optime: Some(*optime), ..last.unwrap_or_default() });
+                input.status = Some(parting_status(&self.view, self.written_status.as_ref(), *optime));
             }
             StoreCall::RestoreConfig => {
                 input.config = self.parts.configuration.dynamic.as_ref().map(|dynamic| dynamic.to_value());

@@ -24,7 +24,7 @@ pub struct SlotsMemory {
 impl SlotsMemory {
     /// Takes in who is there. A new leader counts the time of those that are away from the beginning.
     pub(in crate::decide) fn absorb(&mut self, view: &View) {
-        if !view.lease.is_some_and(|lease| view.now < lease.deadline) {
+        if view.lease.is_none_or(|lease| view.now >= lease.deadline) {
             self.led = false;
             self.retained.clear();
             return;
@@ -108,4 +108,11 @@ pub fn published_status(view: &View, memory: &Memory) -> Option<StatusView> {
     status.slots.insert(slot_name(view.me()), position);
     status.retain_slots = memory.slots.retained().cloned().collect();
     Some(status)
+}
+
+/// What a leader whose server is down says as it gives the lock back: how far it wrote, and of the slots what it said
+/// last (`said`), for the next leader goes on from there; without that, what the key says.
+pub fn parting_status(view: &View, said: Option<&StatusView>, optime: Lsn) -> StatusView {
+    let last = said.or_else(|| Some(&view.cluster()?.status));
+    StatusView { optime: Some(optime), ..last.cloned().unwrap_or_default() }
 }

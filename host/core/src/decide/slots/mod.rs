@@ -6,12 +6,12 @@ mod kept;
 mod tests;
 mod wanted;
 
-pub use kept::{SlotsMemory, published_status};
+pub use kept::{SlotsMemory, parting_status, published_status};
 pub use wanted::{feedback_needed, slot_complaints};
 
 use super::case::{Case, Decision};
 use super::{Action, Reason};
-use crate::model::{Errand, Lsn, Settings, SlotRow, SlotSettings, SlotSpec, Task};
+use crate::model::{Errand, ErrandKind, Lsn, Settings, SlotRow, SlotSettings, SlotSpec, Task};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use wanted::{Wanted, wanted};
@@ -134,6 +134,10 @@ fn is_ignored(settings: &Settings, row: &SlotRow) -> bool {
 pub(super) fn copy(case: &mut Case<'_>) -> Decision {
     let view = case.view;
     if !view.settings.use_slots || case.paused() || view.server.version < SINCE_ADVANCE {
+        return None;
+    }
+    // The restart would take the server away under them.
+    if view.errands.contains(&ErrandKind::SyncSlots) {
         return None;
     }
     let cluster = case.fresh_cluster()?;

@@ -1,7 +1,7 @@
 //! Which slots are made, dropped, moved and brought over.
 
 use super::*;
-use crate::decide::{Memory, decide, feedback_needed, published_status, slot_complaints};
+use crate::decide::{Memory, decide, feedback_needed, parting_status, published_status, slot_complaints};
 use crate::model::testing::{NOW, member, settings, view};
 use crate::model::*;
 use std::sync::Arc;
@@ -323,6 +323,20 @@ fn what_the_leader_publishes() {
     assert_eq!(published_status(&view, &memory), None);
 }
 
+/// SLOT-08, SLOT-11: a leader that gives the lock back leaves in the key what it said of its slots.
+#[test]
+fn what_a_leader_leaves_behind() {
+    let (view, _) = situation("a", |it| it.cluster.status.slots = [("cdc".to_owned(), Lsn(40))].into());
+    let said = StatusView {
+        optime: Some(Lsn(90)),
+        slots: [("cdc".to_owned(), Lsn(50))].into(),
+        retain_slots: vec!["c".into()],
+    };
+    let left = parting_status(&view, Some(&said), Lsn(99));
+    assert_eq!(left, StatusView { optime: Some(Lsn(99)), ..said });
+    assert_eq!(parting_status(&view, None, Lsn(99)).slots["cdc"], Lsn(40));
+}
+
 /// SLOT-10: a logical slot that a standby lacks, or cannot move, is brought over; not in maintenance, not twice at once.
 #[test]
 fn logical_slots_are_brought_over() {
@@ -353,6 +367,9 @@ fn logical_slots_are_brought_over() {
     check("b", &|it| it.server.slots.push(SlotRow { lost: true, ..logical("cdc", 1) }), true);
 
     let (mut view, mut memory) = situation("b", base);
+    view.errands.insert(ErrandKind::SyncSlots);
+    assert!(!copies(&(view.clone(), memory.clone())), "slots are being made");
+    view.errands.clear();
     let cdc = SlotSpec { name: "cdc".into(), logical: None };
     memory.slots.note_copies(&view, &[cdc]);
     assert!(!copies(&(view.clone(), memory.clone())), "it was just tried");
