@@ -417,6 +417,8 @@ impl World {
         let result = match &errand {
             Errand::SetStandbyNames { names } if up => {
                 server.names = names.clone().unwrap_or_default();
+                let told = server.names.clone();
+                self.tell_of(node, || format!("commits wait for {told:?}"));
                 Ok(Finding::Nothing)
             }
             Errand::CheckpointAfterPromote if server.phase == Phase::Primary => {
