@@ -26,7 +26,7 @@ use configuration::Configuration;
 use handle::{Handle, Published, Reply, Request, ScheduledRestart};
 use journal::Journal;
 use regent_core::decide::{Action, GuardOrder, Memory, Verdict, decide};
-use regent_core::model::{Errand, Moment, Postmaster, View};
+use regent_core::model::{Errand, Moment, Postmaster, StatusView, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,11 @@ pub struct Agent {
     task: Option<RunningTask>,
     tasks_begun: u64,
     written_member: Option<MemberDocument>,
+    written_status: Option<StatusView>,
+    /// What was last complained about in the names of slots.
+    slot_complaints: Vec<String>,
+    /// The server was last told to report the rows that it needs to its source.
+    feedback: Option<bool>,
     pending_restart: BTreeMap<String, (String, String)>,
     scheduled_restart: Option<ScheduledRestart>,
     /// The server that it is for: one that was started since needs no restart.
@@ -121,6 +126,9 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         task: None,
         tasks_begun: 0,
         written_member: None,
+        written_status: None,
+        slot_complaints: Vec::new(),
+        feedback: None,
         pending_restart: BTreeMap::new(),
         scheduled_restart: None,
         scheduled_for: None,
@@ -312,7 +320,7 @@ impl Agent {
 /// What comes round again and again is no news: the journal and the log are for changes.
 fn is_routine(verdict: &Verdict) -> bool {
     match &verdict.action {
-        Action::Run(Errand::SyncSlots { unwanted, advance, .. }) => unwanted.is_empty() && !advance.is_empty(),
+        Action::Run(Errand::SyncSlots { create, unwanted, .. }) => create.is_empty() && unwanted.is_empty(),
         Action::Store(_) => verdict.situation == "heartbeat",
         _ => false,
     }

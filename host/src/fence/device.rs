@@ -145,9 +145,9 @@ mod tests {
     /// The numbers of linux/watchdog.h.
     #[test]
     fn the_calls_have_the_kernels_numbers() {
-        assert_eq!(GET_SUPPORT as u32, 0x8028_5700);
-        assert_eq!(SET_TIMEOUT as u32, 0xc004_5706);
-        assert_eq!(GET_TIMEOUT as u32, 0x8004_5707);
+        assert_eq!(GET_SUPPORT, 0x8028_5700);
+        assert_eq!(SET_TIMEOUT, 0xc004_5706);
+        assert_eq!(GET_TIMEOUT, 0x8004_5707);
         assert_eq!(size_of::<Info>(), 40);
     }
 

@@ -2,6 +2,10 @@
 
 use super::{Bootstrap, Memory, guard_margin};
 use crate::model::{FenceMode, Moment, Postmaster, Task, View};
+use std::time::Duration;
+
+/// So long after it was last seen a member is taken to be able to come back.
+const AWAY_AT_MOST: Duration = Duration::from_hours(24);
 
 /// The order in force for the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +45,8 @@ pub fn guard_order(view: &View, memory: &Memory) -> GuardOrder {
     };
     let others = cluster.members.iter().any(|member| member.name != view.me() && !member.tags.nofailover());
     // Who is away may come back, and lead, while this daemon hangs.
-    let away = memory.slots_seen.values().any(|(present, _)| !present);
-    if !others && !away {
+    let heir = others || memory.heir_seen.is_some_and(|seen| view.now.since(seen) < AWAY_AT_MOST);
+    if !heir {
         return GuardOrder::StandDown;
     }
     GuardOrder::Kill(postmaster, lease.deadline - guard_margin(view.settings.ttl))

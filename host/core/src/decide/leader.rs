@@ -100,7 +100,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 870,
         situation: "leader",
-        sentence: "Members that stream from here have their slots, and slots of members that do not are dropped.",
+        sentence: "The leader has a slot for each member, for those away for less than member_slots_ttl, and those that \
+                   are to last; others are dropped, but not in maintenance.",
         apply: sync_slots,
     },
     Rule {
@@ -347,7 +348,7 @@ fn first_checkpoint(case: &mut Case<'_>) -> Decision {
 }
 
 fn sync_slots(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() || case.paused() {
+    if !leads(case) || !case.view.server.is_primary() {
         return None;
     }
     slots(case)

@@ -76,6 +76,7 @@ pub enum Reason {
     TimelinesToTell,
     FirstCheckpointDue,
     SlotsDiffer,
+    LogicalSlotsMissing { leader: String },
     Leading,
     StalePrimary { mine: Option<Timeline>, cluster: Timeline },
     PrimaryTakesFreeLock,
@@ -141,6 +142,7 @@ impl fmt::Display for Reason {
             Reason::StandingBack { standing, position } => write!(f, "{standing} (this member is at {position})"),
             Reason::FollowingChanged { source: Some(source) } => write!(f, "{source} is to be followed"),
             Reason::FollowingChanged { source: None } => write!(f, "nobody is to be followed"),
+            Reason::LogicalSlotsMissing { leader } => write!(f, "logical slots that {leader} has are missing or broken here"),
             Reason::Following { leader } => write!(f, "a secondary, following the leader {leader}"),
             Reason::SyncKeyNotOurs { former: Some(former) } => write!(f, "the sync key is {former}'s and has to be this leader's"),
             Reason::SyncKeyNotOurs { former: None } => f.write_str("synchronous mode is on and there is no sync key yet"),
@@ -263,6 +265,7 @@ impl fmt::Display for Task {
             }
             Task::Rewind(source) => write!(f, "pg_rewind from {}", source.name),
             Task::RecoverInSingleUserMode => f.write_str("crash recovery in single-user mode"),
+            Task::CopySlots { from, .. } => write!(f, "copy of logical slots from {}", from.name),
             Task::Wipe => f.write_str("removal of the data directory"),
             Task::SetAsideFailedBootstrap => f.write_str("setting the failed bootstrap's data directory aside"),
         }

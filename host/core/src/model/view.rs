@@ -2,7 +2,7 @@
 
 use super::{
     ClusterView, ControlData, ControlState, FenceMode, HistoryRow, Lsn, MemberStatus, Moment, Observed, ServerView,
-    Settings, Source, SyncState, Timeline, Version, WallTime,
+    Settings, SlotSpec, Source, SyncState, Timeline, Version, WallTime,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -251,6 +251,15 @@ pub enum Task {
     Rewind(Source),
     /// Finish crash recovery without letting anybody in.
     RecoverInSingleUserMode,
+    /// Bring the leader's logical slots over; the standby is restarted for it, and follows the source.
+    CopySlots {
+        /// Which.
+        slots: Vec<SlotSpec>,
+        /// The leader.
+        from: Source,
+        /// Whom the standby follows.
+        follow: Source,
+    },
     /// Stop at once and remove the data directory.
     Wipe,
     /// Keep a failed bootstrap's data directory aside.
@@ -328,14 +337,16 @@ pub enum Errand {
         /// Who among them is not worth a long wait: it had the lock and lost it.
         former_leader: Option<String>,
     },
-    /// Create and drop slots so that exactly these members can stream.
+    /// Drop, create and move slots, in this order.
     SyncSlots {
         /// Slots to have, sorted.
         wanted: Vec<String>,
-        /// Slots of ours to drop, sorted.
+        /// Those of them to make.
+        create: Vec<SlotSpec>,
+        /// Slots to drop, sorted; one that is to be made anew is in both.
         unwanted: Vec<String>,
         /// Slots to move forward, and whereto.
-        advance: Vec<(String, Lsn)>,
+        advance: Vec<(SlotSpec, Lsn)>,
     },
     /// The first checkpoint of a new primary.
     CheckpointAfterPromote,

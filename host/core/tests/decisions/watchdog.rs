@@ -3,7 +3,7 @@
 
 use crate::situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, view};
 use crate::testing::NOW;
-use regent_core::decide::{Action, Memory, WatchdogOrder, decide, guard_margin, watchdog_order};
+use regent_core::decide::{Action, Memory, WatchdogOrder, decide, fast_stop_budget, guard_margin, watchdog_order};
 use regent_core::model::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +108,21 @@ fn a_stop_lets_go_of_it_when_no_session_is_left() {
     check(ControlState::ShuttingDown, later, WatchdogOrder::Close);
     check(ControlState::ShutDown, later, WatchdogOrder::Close);
     check(ControlState::ShutDown, NOW - Duration::from_millis(1), WatchdogOrder::Leave);
+}
+
+/// DESIGN 4: a stop for the lock's sake is not waited for longer because the lock is renewed meanwhile.
+#[test]
+fn a_fenced_stop_is_not_prolonged_by_renewals() {
+    let ttl = stopping(StopMode::Fast, NOW).settings.ttl;
+    let rule = |since, checkpoint_first| {
+        let mut view = stopping(StopMode::Fast, since);
+        let task = Task::Stop { mode: StopMode::Fast, checkpoint_first };
+        view.running = view.running.map(|running| RunningTask { task, ..running });
+        decide(&view, &mut primary_memory()).rule
+    };
+    assert_eq!(rule(NOW - fast_stop_budget(ttl), false), 140);
+    assert_ne!(rule(NOW - fast_stop_budget(ttl) + Duration::from_millis(1), false), 140);
+    assert_ne!(rule(NOW - fast_stop_budget(ttl), true), 140, "an operator's own stop has its own time");
 }
 
 /// DESIGN 4: fast, then immediate, then killed, all before the lock ends; and at once where it is gone.
