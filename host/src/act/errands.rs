@@ -14,7 +14,7 @@ const CHECKPOINT_LIMIT: Duration = Duration::from_secs(3600);
 pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result<Finding, PgError> {
     match errand {
         // Members are asked by the loop itself, which knows where they are.
-        Errand::Probe { .. } => {}
+        Errand::Probe { .. } | Errand::AskFailsafe { .. } => {}
         Errand::SyncSlots { wanted, unwanted, advance } => sync_slots(deeds, &wanted, &unwanted, &advance).await?,
         Errand::CheckpointAfterPromote => deeds.server().checkpoint(CHECKPOINT_LIMIT).await?,
         Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,

@@ -60,7 +60,7 @@ impl Agent {
     }
 
     /// What the leader says of its position: only from a primary that answered lately (HA-03).
-    fn status(&self) -> Option<StatusView> {
+    pub(super) fn status(&self) -> Option<StatusView> {
         let Observed::Seen { value, at } = &self.view.server.monitoring else {
             return None;
         };
@@ -161,6 +161,7 @@ impl Agent {
     fn errand(&self, errand: Errand) -> act::ErrandWork {
         match errand {
             Errand::Probe { members, former_leader } => self.probe_work(members, former_leader),
+            Errand::AskFailsafe { members } => self.failsafe_work(members),
             other => self.deeds().errand(other, self.memory.role),
         }
     }
@@ -181,10 +182,10 @@ impl Agent {
         };
         members
             .iter()
-            .filter_map(|name| cluster.member(name))
-            .filter_map(|member| {
-                let url = member.api_url.clone()?;
-                Some(crate::observe::probe::Target { name: member.name.clone(), url })
+            .filter_map(|name| {
+                let published = cluster.member(name).and_then(|member| member.api_url.clone());
+                let url = published.or_else(|| cluster.failsafe.as_ref()?.get(name).cloned())?;
+                Some(crate::observe::probe::Target { name: name.clone(), url })
             })
             .collect()
     }
@@ -214,6 +215,7 @@ pub(super) fn describe(action: &Action) -> String {
             StoreCall::ClearFailover { .. } => "clear the failover key".to_owned(),
             StoreCall::WriteSync { sync, .. } => format!("let the sync key name [{}]", sync.standbys.join(", ")),
             StoreCall::DeleteSync { .. } => "remove the sync key".to_owned(),
+            StoreCall::WriteFailsafe { .. } => "write the failsafe key".to_owned(),
             StoreCall::WriteHistory { .. } => "write the history key".to_owned(),
         },
         Action::Begin(task) => format!("begin {task}"),
@@ -228,6 +230,10 @@ pub(super) fn describe(action: &Action) -> String {
 fn describe_errand(errand: &Errand) -> String {
     match errand {
         Errand::Probe { members, .. } => format!("ask {}", members.join(", ")),
+        Errand::AskFailsafe { members } => {
+            let names: Vec<_> = members.keys().map(String::as_str).collect();
+            format!("ask [{}] whether this leader may go on", names.join(", "))
+        }
         Errand::SyncSlots { wanted, unwanted, advance } => {
             let (wanted, unwanted) = (wanted.join(", "), unwanted.join(", "));
             format!("have slots [{wanted}], drop [{unwanted}], move {} forward", advance.len())

@@ -72,6 +72,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: write_history,
     },
     Rule {
+        number: 857,
+        situation: "leader",
+        sentence: "In failsafe mode the failsafe key names every member and where it can be asked.",
+        apply: super::failsafe::write_key,
+    },
+    Rule {
         number: 860,
         situation: "leader",
         sentence: "A new primary writes a checkpoint, so that others can be rewound to it.",
@@ -150,6 +156,7 @@ fn promote(case: &mut Case<'_>) -> Decision {
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
     let lease = case.view.lease?;
     let confirmed = case.view.store.failing_since.is_none()
+        && case.view.failsafe.kept_at.is_none()
         && case.view.now < lease.deadline - fast_stop_budget(case.view.settings.ttl);
     if !confirmed {
         return None;
@@ -346,5 +353,6 @@ fn go_on(case: &mut Case<'_>) -> Decision {
     if !leads(case) {
         return None;
     }
-    case.wait(Reason::Leading)
+    let kept = case.view.failsafe.kept_at.is_some();
+    case.wait(if kept { Reason::KeptByMembers } else { Reason::Leading })
 }

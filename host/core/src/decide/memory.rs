@@ -62,6 +62,12 @@ pub struct Memory {
     pub request_refused: bool,
     /// Members' slots: whether the member is in the store, and when it last was.
     pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// The last failsafe key that was sent to the store and not read back; empty where there is none.
+    pub failsafe_written: BTreeMap<String, String>,
+    /// When members were last asked whether this leader may go on without the store.
+    pub failsafe_asked_at: Option<Moment>,
+    /// The word given to a leader at that moment needs not be kept: it stepped down since.
+    pub word_returned: Option<Moment>,
     /// Synchronous mode.
     pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
@@ -179,6 +185,9 @@ impl Default for Memory {
             former_leader: None,
             request_refused: false,
             slots_seen: BTreeMap::new(),
+            failsafe_written: BTreeMap::new(),
+            failsafe_asked_at: None,
+            word_returned: None,
             durability: Durability::default(),
             seen_up: false,
             reconnecting: None,
@@ -198,6 +207,7 @@ impl Memory {
         }
         self.absorb_server(view);
         self.absorb_cluster(view);
+        super::failsafe::absorb(self, view);
         if self.race.is_none() {
             self.unsettled_since = None;
         }

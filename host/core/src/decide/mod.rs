@@ -11,6 +11,7 @@ mod divergence;
 mod down;
 mod durability;
 mod election;
+mod failsafe;
 mod fence;
 mod follower;
 mod guard;
@@ -28,6 +29,7 @@ pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
 pub use durability::{Durability, Mark};
 pub use election::{Standing, known_timeline, switch_targets};
+pub use failsafe::{give_word, prolonged};
 pub use guard::{GuardOrder, guard_order};
 pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
@@ -52,6 +54,7 @@ pub struct Rule {
 pub fn rules() -> impl Iterator<Item = Rule> {
     [
         fence::RULES,
+        failsafe::RULES,
         heartbeat::RULES,
         requested::SHUTDOWN_RULES,
         tasks::RULES,

@@ -3,6 +3,7 @@
 #[path = "../../src/model/testing.rs"]
 mod testing;
 
+mod failsafe;
 mod leading;
 mod maintenance;
 mod situation;
