@@ -6,11 +6,11 @@ use crate::methods;
 use crate::methods::{MethodError, Progress};
 use crate::observe::server::ServerEvent;
 use crate::postgres::{
-    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Server, Wanted,
+    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Recovery, Server, Wanted,
 };
 use regent_core::model::{
-    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, Source, StartMode, StopMode, Task,
-    TaskOutcome, Timeline,
+    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, Source, StandbyCluster, StartMode,
+    StopMode, Task, TaskOutcome, Timeline,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,13 +68,23 @@ pub struct Deeds {
     events: Option<mpsc::Sender<ServerEvent>>,
     names: Option<String>,
     taken: Option<Timeline>,
+    leads: bool,
 }
 
 impl Deeds {
     /// Deeds on this server.
     pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
         let callbacks = Arc::new(Callbacks::new());
-        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None, taken: None }
+        Deeds {
+            server,
+            effective,
+            pending: Arc::default(),
+            callbacks,
+            events: None,
+            names: None,
+            taken: None,
+            leads: false,
+        }
     }
 
     /// Tells of servers that are started through this sender.
@@ -93,6 +103,11 @@ impl Deeds {
         Deeds { taken, ..self.clone() }
     }
 
+    /// The same deeds of a member that has the lock, or has not.
+    pub fn with_lock(&self, leads: bool) -> Deeds {
+        Deeds { leads, ..self.clone() }
+    }
+
     /// `synchronous_standby_names` as primary.
     pub(super) fn names(&self) -> Option<&str> {
         self.names.as_deref()
@@ -104,7 +119,13 @@ impl Deeds {
 
     /// A standby waits for nobody, whatever it has to do once it is primary.
     pub(super) fn wanted_replica(&self, target: FollowTarget) -> Wanted {
-        Wanted { synchronous_standby_names: self.names.as_ref().map(|_| String::new()), ..Wanted::replica(target) }
+        let synchronous_standby_names = self.names.as_ref().map(|_| String::new());
+        let Some(site) = &self.effective.settings.standby_cluster else {
+            return Wanted { synchronous_standby_names, ..Wanted::replica(target) };
+        };
+        let role = if self.leads { Role::StandbyLeader } else { Role::Replica };
+        let recovery = Recovery::Standby { follow: target, overrides: site_overrides(site, role) };
+        Wanted { synchronous_standby_names, role, recovery, ..Wanted::primary() }
     }
 
     /// The local server as it is configured.
@@ -114,7 +135,8 @@ impl Deeds {
 
     /// Takes a new configuration; says whether the server's part of it changed.
     pub fn reconfigure(&mut self, effective: &Arc<Effective>) -> bool {
-        let changed = effective.server != self.effective.server;
+        let changed = effective.server != self.effective.server
+            || effective.settings.standby_cluster != self.effective.settings.standby_cluster;
         self.server.settings = Arc::new(effective.server.clone());
         self.effective = Arc::clone(effective);
         changed
@@ -204,7 +226,11 @@ impl Deeds {
     }
 
     async fn clone_from(&self, source: Option<Source>, only_basebackup: bool) -> Result<(), MethodError> {
-        let configured = &self.effective.server.create_replica_methods;
+        // Whoever copies the remote side is the first of a standby cluster.
+        let site = self.effective.settings.standby_cluster.as_ref();
+        let first = site.filter(|_| source.as_ref().is_none_or(Source::is_remote));
+        let configured =
+            first.map_or(&self.effective.server.create_replica_methods, |site| &site.create_replica_methods);
         let basebackup = ["basebackup".to_owned()];
         let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
         let progress = |progress: Progress| tracing::debug!("{}: {} bytes", progress.method, progress.bytes);
@@ -227,6 +253,9 @@ impl Deeds {
 
     /// A clone takes no slot, for there is none yet; the standby that comes of it does.
     fn with_slot(&self, source: Source) -> Source {
+        if source.is_remote() {
+            return source;
+        }
         let slot =
             self.effective.settings.use_slots.then(|| regent_core::decide::slot_name(&self.server.settings.name));
         Source { slot, ..source }
@@ -348,6 +377,13 @@ impl Deeds {
 
     /// A rewind that fails says something about the local data only if its source was there all the time (REW-04).
     async fn rewind(&self, source: &Source) -> Result<TaskOutcome, MethodError> {
+        // A member says when its first checkpoint as primary is written; a remote side is made to write one (REW-08).
+        if source.is_remote()
+            && let Err(error) = self.server.checkpoint_at(source, CHECKPOINT_LIMIT).await
+        {
+            tracing::warn!("the rewind is tried again later: {}", describe(&error));
+            return Ok(TaskOutcome::Cancelled);
+        }
         let Err(error) = self.server.pg_rewind(source, WORK_LIMIT).await else {
             return Ok(TaskOutcome::Done);
         };
@@ -427,6 +463,17 @@ fn stopped_end(control: &ControlData) -> LocalEnd {
         return LocalEnd { timeline, lsn: control.minimum_recovery_end, in_recovery: true };
     }
     LocalEnd { timeline: control.checkpoint_timeline, lsn: control.checkpoint, in_recovery: false }
+}
+
+/// What the remote side of a standby cluster says about recovery. Only its leader lags behind on purpose (SB-02).
+fn site_overrides(site: &StandbyCluster, role: Role) -> BTreeMap<String, String> {
+    let delay = site.recovery_min_apply_delay.as_ref().filter(|_| role == Role::StandbyLeader);
+    let said = [
+        ("restore_command", site.restore_command.as_ref()),
+        ("archive_cleanup_command", site.archive_cleanup_command.as_ref()),
+        ("recovery_min_apply_delay", delay),
+    ];
+    said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
 }
 
 /// An operator's command, its words split as a shell would.

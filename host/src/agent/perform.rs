@@ -59,13 +59,16 @@ impl Agent {
         input
     }
 
-    /// What the leader says of its position: only from a primary that answered lately (HA-03).
+    /// What the leader says of its position: only from a server that answered lately (HA-03). A standby leader's is where
+    /// it has come to.
     pub(super) fn status(&self) -> Option<StatusView> {
         let Observed::Seen { value, at } = &self.view.server.monitoring else {
             return None;
         };
         let young = self.view.now.since(*at) <= self.view.settings.loop_wait + std::time::Duration::from_secs(2);
-        let position = value.current_lsn.filter(|_| value.is_primary && young)?;
+        let leads_site = self.memory.role == regent_core::model::Role::StandbyLeader;
+        let written = value.current_lsn.filter(|_| value.is_primary);
+        let position = written.or_else(|| value.position().filter(|_| leads_site)).filter(|_| young)?;
         let slots = value.slots.iter().filter(|slot| slot.physical && !slot.temporary);
         let mut slots: BTreeMap<_, _> = slots.filter_map(|slot| Some((slot.name.clone(), slot.restart_lsn?))).collect();
         slots.insert(regent_core::decide::slot_name(self.view.me()), position);
@@ -98,7 +101,11 @@ impl Agent {
     /// Deeds on the server as the rules want it: with the standbys that its commits wait for as primary.
     fn deeds(&self) -> act::Deeds {
         let known = self.view.cluster().map(regent_core::decide::known_timeline);
-        self.parts.deeds.with_standby_names(self.memory.durability.names.clone()).with_timeline(known)
+        self.parts
+            .deeds
+            .with_standby_names(self.memory.durability.names.clone())
+            .with_timeline(known)
+            .with_lock(self.view.lease.is_some())
     }
 
     fn forget_fulfilled_request(&mut self, task: &Task) {

@@ -109,7 +109,6 @@ pub(super) fn leaderless(case: &Case<'_>) -> bool {
         && !super::failsafe::is_bound(case)
         && !case.holds_lease()
         && case.server_is_up()
-        && case.view.settings.standby_cluster.is_none()
         && case.fresh_cluster().is_some_and(|cluster| cluster.leader.is_none())
 }
 

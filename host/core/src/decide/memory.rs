@@ -254,8 +254,18 @@ impl Memory {
         match (&finished.task, &finished.outcome) {
             (Task::Bootstrap, TaskOutcome::Done) => self.bootstrap = Bootstrap::Built,
             (Task::Bootstrap, _) => self.bootstrap = Bootstrap::Failed,
+            (Task::Clone { .. }, TaskOutcome::Done) if self.bootstrap == Bootstrap::Building => {
+                self.bootstrap = Bootstrap::Built;
+                self.divergence = Divergence::None;
+            }
+            (Task::Clone { .. }, _) if self.bootstrap == Bootstrap::Building => self.bootstrap = Bootstrap::Failed,
             (Task::SetAsideFailedBootstrap, _) => self.bootstrap = Bootstrap::Idle,
-            (Task::Start(mode), outcome) => self.absorb_start(mode, outcome),
+            (Task::Start(mode), outcome) => {
+                self.absorb_start(mode, outcome);
+                // A standby leader that can not be started holds others up.
+                let site = view.settings.standby_cluster.is_some() && view.lease.is_some();
+                self.release_wanted |= site && *outcome != TaskOutcome::Done;
+            }
             (Task::Restart(mode), outcome) => {
                 self.absorb_start(mode, outcome);
                 if *outcome == TaskOutcome::Done && self.announced == Some(self.role) {
@@ -284,6 +294,8 @@ impl Memory {
             (Task::CompareHistories(_), TaskOutcome::Histories(local, leader)) => {
                 self.divergence = super::judge(local, leader);
             }
+            // The remote side may be away for long, or for good: its standby cluster does not wait for it.
+            (Task::CompareHistories(source), _) if source.is_remote() => self.divergence = Divergence::None,
             (Task::Rewind(_), TaskOutcome::Done) => self.divergence = Divergence::None,
             (Task::Rewind(_), TaskOutcome::Failed(_)) => self.divergence = Divergence::RewindFailed,
             (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
@@ -353,7 +365,11 @@ impl Memory {
             self.seen_up = true;
             self.divergence = Divergence::Unknown;
         } else if view.server.is_standby() {
-            self.role = if promoting { Role::Promoted } else { Role::Replica };
+            self.role = match (promoting, leads_site(view, self.role)) {
+                (true, _) => Role::Promoted,
+                (false, true) => Role::StandbyLeader,
+                (false, false) => Role::Replica,
+            };
             self.checkpoint_pending = false;
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
@@ -432,9 +448,19 @@ impl Memory {
         match self.announced {
             Some(role) if role == self.role && !self.down => {}
             Some(role) if role != self.role => self.callbacks.push_back((Callback::OnRoleChange, self.role)),
+            None if self.role == Role::StandbyLeader => {
+                self.callbacks.push_back((Callback::OnStart, Role::Replica));
+                self.callbacks.push_back((Callback::OnRoleChange, self.role));
+            }
             _ => self.callbacks.push_back((Callback::OnStart, self.role)),
         }
         self.announced = Some(self.role);
         self.down = false;
     }
+}
+
+/// This member has the lock of a standby cluster, or of one that was until now and is about to be promoted.
+fn leads_site(view: &View, role: Role) -> bool {
+    let site = view.settings.standby_cluster.is_some() || role == Role::StandbyLeader;
+    site && view.lease.is_some_and(|lease| view.now < lease.deadline)
 }

@@ -21,6 +21,7 @@ mod leaderless;
 mod memory;
 mod reason;
 mod requested;
+mod site;
 mod slots;
 mod tasks;
 mod timing;
@@ -61,6 +62,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         directory::RULES,
         requested::RULES,
         down::RULES,
+        site::RULES,
         leader::RULES_BEFORE,
         durability::RULES,
         leader::RULES,

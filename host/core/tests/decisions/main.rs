@@ -6,6 +6,7 @@ mod testing;
 mod failsafe;
 mod leading;
 mod maintenance;
+mod site;
 mod situation;
 
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
