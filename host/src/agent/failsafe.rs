@@ -5,7 +5,7 @@ use super::handle::FailsafeAnswer;
 use crate::act;
 use crate::observe::failsafe::{Question, ask};
 use crate::ports;
-use regent_core::decide::{give_word, prolonged};
+use regent_core::decide::{give_word, prolonged, published_status};
 use regent_core::model::FailsafeRound;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ impl Agent {
             "api_url": configuration.api_url(),
             "ttl": self.view.settings.ttl.as_secs_f64(),
         });
-        if let Some(status) = self.status() {
+        if let Some(status) = published_status(&self.view, &self.memory) {
             let slots: BTreeMap<_, _> = status.slots.into_iter().map(|(name, position)| (name, position.0)).collect();
             body["slots"] = json!(slots);
         }

@@ -1,5 +1,6 @@
 //! The backend itself: keys as rows, leases as expiries, every call one immediate transaction.
 
+use crate::patience;
 use crate::schema::{next_revision, now, open, unapplied, uncertain};
 use crate::wake::Wake;
 use regent_plugin_sdk::{
@@ -175,7 +176,7 @@ impl Backend for Local {
                 return Ok(WatchEnd::Deadline);
             }
             self.wake.quiet();
-            let (now_at, nearest) = self.position(&mut guard, left)?;
+            let (now_at, nearest) = patience::during(&cx, || self.position(&mut guard))?;
             if now_at != cursor {
                 return Ok(WatchEnd::Changed);
             }
@@ -214,17 +215,17 @@ impl Local {
     /// Runs `work` on the connection, which is opened when it is needed and dropped when the file fails.
     fn with<T>(&self, cx: &Cx, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let mut guard = lock(&self.connection);
-        let patience = cx.left();
-        let mut connection = match guard.take() {
-            Some(connection) => connection,
-            None => open(&self.path, patience)?,
-        };
-        connection.busy_timeout(patience).map_err(unapplied)?;
-        let answer = work(&mut connection);
-        if answer.is_ok() {
-            *guard = Some(connection);
-        }
-        answer
+        patience::during(cx, || {
+            let mut connection = match guard.take() {
+                Some(connection) => connection,
+                None => open(&self.path)?,
+            };
+            let answer = work(&mut connection);
+            if answer.is_ok() {
+                *guard = Some(connection);
+            }
+            answer
+        })
     }
 
     fn write<T>(&self, cx: &Cx, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
@@ -259,12 +260,11 @@ impl Local {
     }
 
     /// Where the store stands, and when the next key of this cluster expires.
-    fn position(&self, connection: &mut Option<Connection>, patience: Duration) -> Result<(String, Option<i64>)> {
+    fn position(&self, connection: &mut Option<Connection>) -> Result<(String, Option<i64>)> {
         let mut open_one = match connection.take() {
             Some(connection) => connection,
-            None => open(&self.path, patience)?,
+            None => open(&self.path)?,
         };
-        open_one.busy_timeout(patience).map_err(unapplied)?;
         let transaction = open_one.transaction().map_err(unapplied)?;
         let found = cursor(&transaction, &format!("{}/", self.base)).map_err(unapplied)?;
         transaction.finish().map_err(unapplied)?;

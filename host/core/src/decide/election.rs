@@ -9,12 +9,6 @@ use crate::model::{
 };
 use std::cmp::Ordering;
 
-/// The newest timeline that anybody in the cluster is known to have come to: a promotion has to begin a later one.
-pub fn known_timeline(cluster: &ClusterView) -> Timeline {
-    let published = cluster.members.iter().filter_map(|member| member.timeline).max().unwrap_or_default();
-    published.max(cluster.timeline())
-}
-
 /// The timelines of a standby cluster are the remote side's affair.
 fn judges_timelines(settings: &Settings) -> bool {
     settings.check_timeline && settings.standby_cluster.is_none()

@@ -42,8 +42,12 @@ fn binding<'a>(view: &'a View, memory: &Memory) -> Option<&'a Promise> {
     (open && promise.leader != view.me()).then_some(promise)
 }
 
-/// Notes that the leader that was let go on says itself that its server is a standby again: it does not go on.
+/// Notes who is there, and that the leader that was let go on says itself that its server is a standby again: then it
+/// does not go on.
 pub(super) fn absorb(memory: &mut Memory, view: &View) {
+    let members = view.cluster().map_or(&[][..], |cluster| &cluster.members);
+    memory.members_seen.extend(members.iter().map(|member| (member.name.clone(), view.now)));
+    memory.members_seen.retain(|_, at| view.now.since(*at) < view.settings.ttl);
     let (Some(promise), Some(round)) = (&view.failsafe.promise, &view.probes) else {
         return;
     };
@@ -115,8 +119,8 @@ fn ask(case: &mut Case<'_>) -> Decision {
 /// key does not name may not lead.
 fn wanted_key(case: &Case<'_>, cluster: &ClusterView) -> BTreeMap<String, String> {
     let (now, ttl) = (case.view.now, case.view.settings.ttl);
-    let seen = |name: &str| case.memory.slots_seen.get(&super::slot_name(name)).map(|(_, at)| *at);
-    let lately = |name: &str| now.since(seen(name).unwrap_or_default().max(case.view.started_at)) < ttl;
+    let seen = |name: &str| case.memory.members_seen.get(name).copied().unwrap_or_default();
+    let lately = |name: &str| now.since(seen(name).max(case.view.started_at)) < ttl;
     let named = cluster.failsafe.iter().flatten().filter(|(name, _)| *name == case.me() || lately(name));
     let mut wanted: BTreeMap<_, _> = named.map(|(name, url)| (name.clone(), url.clone())).collect();
     wanted.extend(cluster.members.iter().filter_map(|member| Some((member.name.clone(), member.api_url.clone()?))));

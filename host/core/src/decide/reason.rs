@@ -62,6 +62,9 @@ pub enum Reason {
     PauseAfterFailure,
     PausedAndNotPrimary,
     GuardMissing,
+    WatchdogMissing,
+    WatchdogOpening,
+    StopMustEnd,
     LockAcquired,
     PromotionEnds,
     NobodyToHandOverTo,
@@ -82,6 +85,7 @@ pub enum Reason {
     ClusterDemoted,
     LeadingSite,
     WaitingForStandbyLeader,
+    LogicalSlotsMissing { leader: String },
     Leading,
     StalePrimary { mine: Option<Timeline>, cluster: Timeline },
     PrimaryTakesFreeLock,
@@ -151,6 +155,7 @@ impl fmt::Display for Reason {
             Reason::MayHaveForgotten { silent } => {
                 write!(f, "{} may go on by a word that this member gave before its daemon was started", silent.join(", "))
             }
+            Reason::LogicalSlotsMissing { leader } => write!(f, "logical slots that {leader} has are missing or broken here"),
             Reason::Following { leader } => write!(f, "a secondary, following the leader {leader}"),
             Reason::SyncKeyNotOurs { former: Some(former) } => write!(f, "the sync key is {former}'s and has to be this leader's"),
             Reason::SyncKeyNotOurs { former: None } => f.write_str("synchronous mode is on and there is no sync key yet"),
@@ -201,6 +206,9 @@ impl Reason {
             Reason::StartingAsStandbyOfNobody => "the server is down and there is nobody to follow",
             Reason::PauseAfterFailure => "the last attempt failed; the next one waits",
             Reason::PausedAndNotPrimary => "the cluster is in maintenance and the server is not a primary",
+            Reason::WatchdogMissing => "the watchdog is required and does not work",
+            Reason::WatchdogOpening => "the watchdog is being opened",
+            Reason::StopMustEnd => "the stop did not end in time, and the lock ends or is gone",
             Reason::GuardMissing => "the lease guard is required and does not answer",
             Reason::LockAcquired => "this member has the lock and its server is a standby",
             Reason::PromotionEnds => "the server was promoted and is about to say so",
@@ -277,6 +285,7 @@ impl fmt::Display for Task {
             }
             Task::Rewind(source) => write!(f, "pg_rewind from {}", source.name),
             Task::RecoverInSingleUserMode => f.write_str("crash recovery in single-user mode"),
+            Task::CopySlots { from, .. } => write!(f, "copy of logical slots from {}", from.name),
             Task::Wipe => f.write_str("removal of the data directory"),
             Task::SetAsideFailedBootstrap => f.write_str("setting the failed bootstrap's data directory aside"),
         }

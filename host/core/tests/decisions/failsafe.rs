@@ -134,7 +134,7 @@ fn the_key_names_every_member_and_forgets_none_in_an_outage() {
     let written = |names: Option<&[&str]>, change: &dyn Fn(&mut View, &mut Memory)| {
         let mut view = in_failsafe_mode(Some("a"), names);
         let mut memory = primary_memory();
-        memory.slots_seen = ["b", "c"].map(|name| (name.to_owned(), (true, NOW))).into();
+        memory.members_seen = ["b", "c"].map(|name| (name.to_owned(), NOW)).into();
         change(&mut view, &mut memory);
         let verdict = decide(&view, &mut memory);
         match verdict.action {
@@ -154,7 +154,7 @@ fn the_key_names_every_member_and_forgets_none_in_an_outage() {
         move |view: &mut View, memory: &mut Memory| {
             let (cluster, _) = view.store.snapshot.as_mut().expect("every view has one");
             Arc::make_mut(cluster).members.retain(|member| member.name != "c");
-            memory.slots_seen.insert("c".into(), (false, seen));
+            memory.members_seen.insert("c".into(), seen);
             view.started_at = Moment(0);
         }
     };
