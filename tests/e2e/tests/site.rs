@@ -7,9 +7,10 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(90);
 
-/// Where a node's server can be followed, through a slot.
+/// Where a node's server can be followed, through a slot; and a slot for whoever follows this cluster in turn.
 fn remote(node: &Node) -> Value {
-    json!({"standby_cluster": {"host": "127.0.0.1", "port": node.layout.pg_port, "primary_slot_name": "site"}})
+    let remote = json!({"host": "127.0.0.1", "port": node.layout.pg_port, "primary_slot_name": "site"});
+    json!({"standby_cluster": remote, "slots": {"site": {"type": "physical"}}})
 }
 
 async fn write(node: &Node, text: &str) -> Result<()> {
@@ -40,9 +41,9 @@ async fn wait_standby_leader(cluster: &Cluster) -> Result<&Node> {
 /// made the copy of that.
 #[tokio::test]
 async fn a_cluster_follows_another_until_it_is_promoted() -> Result<()> {
-    let east = Cluster::builder("east").nodes(1).start().await?;
+    let slots = json!({"slots": {"site": {"type": "physical"}}});
+    let east = Cluster::builder("east").nodes(1).dynamic(slots).start().await?;
     let first = east.wait_leader(SOON).await?;
-    first.sql("SELECT pg_create_physical_replication_slot('site')").await?;
     write(first, "before").await?;
 
     let west = Cluster::builder("west").nodes(2).dynamic(remote(first)).start().await?;
@@ -62,7 +63,6 @@ async fn a_cluster_follows_another_until_it_is_promoted() -> Result<()> {
 
     west.patch_config(json!({"standby_cluster": null})).await?;
     let second = west.wait_healthy(SOON).await?;
-    second.sql("SELECT pg_create_physical_replication_slot('site')").await?;
     write(second, "promoted").await?;
     write(first, "of another history").await?;
 

@@ -264,20 +264,10 @@ impl Memory {
         match (&finished.task, &finished.outcome) {
             (Task::Bootstrap, TaskOutcome::Done) => self.bootstrap = Bootstrap::Built,
             (Task::Bootstrap, _) => self.bootstrap = Bootstrap::Failed,
-            (Task::Clone { .. }, TaskOutcome::Done) if self.bootstrap == Bootstrap::Building => {
-                self.bootstrap = Bootstrap::Built;
-                self.divergence = Divergence::None;
-            }
-            (Task::Clone { .. }, _) if self.bootstrap == Bootstrap::Building => self.bootstrap = Bootstrap::Failed,
             (Task::SetAsideFailedBootstrap, _) => self.bootstrap = Bootstrap::Idle,
-            (Task::Start(mode), outcome) => {
-                self.absorb_start(mode, outcome);
-                // A standby leader that can not be started holds others up.
-                let site = view.settings.standby_cluster.is_some() && view.lease.is_some();
-                self.release_wanted |= site && *outcome != TaskOutcome::Done;
-            }
+            (Task::Start(mode), outcome) => self.absorb_start(view, mode, outcome),
             (Task::Restart(mode), outcome) => {
-                self.absorb_start(mode, outcome);
+                self.absorb_start(view, mode, outcome);
                 if *outcome == TaskOutcome::Done && self.announced == Some(self.role) {
                     self.callbacks.push_back((Callback::OnRestart, self.role));
                 }
@@ -318,19 +308,31 @@ impl Memory {
             }
             (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
             (Task::Wipe, TaskOutcome::Done) => self.forget_server(),
-            (Task::Clone { .. }, TaskOutcome::Done) => {
-                self.forget_server();
-                self.divergence = Divergence::None;
-                self.role = Role::Replica;
-                self.clone_from_leader = false;
-            }
+            (Task::Clone { .. }, outcome) => self.absorb_clone(outcome),
             _ => {}
         }
     }
 
-    fn absorb_start(&mut self, mode: &StartMode, outcome: &TaskOutcome) {
+    fn absorb_clone(&mut self, outcome: &TaskOutcome) {
+        let first = self.bootstrap == Bootstrap::Building;
+        if *outcome == TaskOutcome::Done {
+            self.forget_server();
+            self.divergence = Divergence::None;
+            self.role = Role::Replica;
+            self.clone_from_leader = false;
+        }
+        if first {
+            let done = *outcome == TaskOutcome::Done;
+            self.bootstrap = if done { Bootstrap::Built } else { Bootstrap::Failed };
+        }
+    }
+
+    fn absorb_start(&mut self, view: &View, mode: &StartMode, outcome: &TaskOutcome) {
         self.start_timeout = None;
         self.comes_back = false;
+        // A standby leader that can not be started holds others up.
+        let leads_site = view.settings.standby_cluster.is_some() && view.lease.is_some();
+        self.release_wanted |= leads_site && *outcome != TaskOutcome::Done;
         match outcome {
             TaskOutcome::Done => {
                 self.restarting_in_place = false;

@@ -217,13 +217,6 @@ impl Reason {
             Reason::KeyLost => "a key that the leader keeps is missing from the store",
             Reason::TimelinesToTell => "the history of timelines is to be written",
             Reason::FirstCheckpointDue => "the new primary has not written a checkpoint yet",
-            Reason::StoreSilentInFailsafe => "the store does not answer; the members are asked whether this leader may go on",
-            Reason::FailsafeKeyDiffers => "the failsafe key does not name every member",
-            Reason::KeptByMembers => "continue to run as a leader because failsafe mode is enabled and all members are accessible",
-            Reason::NotInFailsafeKey => "the failsafe key does not name this member",
-            Reason::ClusterDemoted => "this cluster is to follow another: its primary becomes a standby leader",
-            Reason::LeadingSite => "the standby leader with the lock",
-            Reason::WaitingForStandbyLeader => "waiting for a standby leader to bootstrap",
             Reason::SlotsDiffer => "the server's slots differ from what members need",
             Reason::Leading => "the leader with the lock",
             Reason::PrimaryTakesFreeLock => "the lock is free and this server is a primary",
@@ -241,6 +234,21 @@ impl Reason {
             Reason::NotSynchronous => "the sync key does not name this member, so another may have commits that it has not",
             Reason::ServerStarting => "the server is starting",
             Reason::FollowingWithoutLeader => "a secondary; the leader is not known",
+            other => other.of_modes(),
+        }
+    }
+
+    /// The same, for what failsafe mode and standby clusters add.
+    #[rustfmt::skip]
+    fn of_modes(&self) -> &'static str {
+        match self {
+            Reason::StoreSilentInFailsafe => "the store does not answer; the members are asked whether this leader may go on",
+            Reason::FailsafeKeyDiffers => "the failsafe key does not name every member",
+            Reason::KeptByMembers => "continue to run as a leader because failsafe mode is enabled and all members are accessible",
+            Reason::NotInFailsafeKey => "the failsafe key does not name this member",
+            Reason::ClusterDemoted => "this cluster is to follow another: its primary becomes a standby leader",
+            Reason::LeadingSite => "the standby leader with the lock",
+            Reason::WaitingForStandbyLeader => "waiting for a standby leader to bootstrap",
             _ => "nothing to do",
         }
     }

@@ -84,8 +84,9 @@ fn stop_diverged(case: &mut Case<'_>) -> Decision {
 fn compare(case: &mut Case<'_>) -> Decision {
     let source = case.remote()?;
     let led = case.holds_lease() || case.fresh_cluster().is_some_and(|cluster| cluster.leader.is_some());
-    let known = case.memory.divergence == Divergence::Diverged || !super::follower::can_be_mended(case);
-    if !led || !case.task_is_idle() || !case.view.server.is_standby() || known || case.paused() {
+    let judged = matches!(case.memory.divergence, Divergence::Diverged | Divergence::RewindFailed);
+    let useful = !judged && super::follower::can_be_mended(case);
+    if !led || !case.task_is_idle() || !case.view.server.is_standby() || !useful || case.paused() {
         return None;
     }
     // One that was just started or lost its stream a moment ago finds it by itself.
