@@ -4,8 +4,10 @@
 mod testing;
 
 mod callbacks;
+mod failsafe;
 mod leading;
 mod maintenance;
+mod site;
 mod situation;
 mod watchdog;
 
