@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::keys::Keys;
 use crate::memory::Memory;
 use crate::runtime::Runtime;
-use crate::session::Session;
+use crate::session::{Pace, Session};
 use crate::transport::{Timing, Transport};
 use crate::watch::{Cursor, Watching};
 use etcd_client::{DeleteOptions, GetOptions};
@@ -53,12 +53,13 @@ impl Backend for Etcd3 {
             }
         });
         let keys = Keys::new(&args.namespace, &args.scope, &args.member);
+        let pace = Pace { loop_wait: args.loop_wait, retry_timeout: args.retry_timeout };
         let timing = Timing { ttl: args.ttl, loop_wait: args.loop_wait, retry_timeout: args.retry_timeout };
         let servers = Arc::new(Servers::new(Transport::new(config.clone(), timing), args.ttl));
         Ok(Etcd3 {
             config,
             runtime,
-            session: tokio::sync::Mutex::new(Session::new(Arc::clone(&servers), args.loop_wait)),
+            session: tokio::sync::Mutex::new(Session::new(Arc::clone(&servers), pace)),
             servers,
             loop_wait: args.loop_wait,
             ttl_ms: AtomicU64::new(millis(args.ttl)),
