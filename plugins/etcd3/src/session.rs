@@ -1,10 +1,10 @@
 //! The lease on which this member's keys hang: granted when it is needed, kept alive by messages on a standing stream.
 
 use crate::call::{Headed, Repeat, Servers, Trouble};
-use crate::clock;
 use crate::fault::Fault;
 use crate::transport::Connection;
 use etcd_client::{LeaseKeepAliveStream, LeaseKeeper, ResponseHeader};
+use regent_dcs_common::clock;
 use regent_plugin_sdk::Cx;
 use std::sync::Arc;
 use std::time::Duration;
