@@ -9,8 +9,8 @@ use crate::postgres::{
     self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Server, Wanted,
 };
 use regent_core::model::{
-    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, Source, StartMode, StopMode, Task,
-    TaskOutcome, Timeline,
+    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, SlotSpec, Source, StartMode,
+    StopMode, Task, TaskOutcome, Timeline,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,14 +67,24 @@ pub struct Deeds {
     pub(super) callbacks: Arc<Callbacks>,
     events: Option<mpsc::Sender<ServerEvent>>,
     names: Option<String>,
-    taken: Option<Timeline>,
+    taken: Timeline,
+    feedback: bool,
 }
 
 impl Deeds {
     /// Deeds on this server.
     pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
         let callbacks = Arc::new(Callbacks::new());
-        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None, taken: None }
+        Deeds {
+            server,
+            effective,
+            pending: Arc::default(),
+            callbacks,
+            events: None,
+            names: None,
+            taken: Timeline(0),
+            feedback: false,
+        }
     }
 
     /// Tells of servers that are started through this sender.
@@ -89,8 +99,14 @@ impl Deeds {
     }
 
     /// The same deeds where the cluster is known to have come to this timeline.
-    pub fn with_timeline(&self, taken: Option<Timeline>) -> Deeds {
+    pub fn with_timeline(&self, taken: Timeline) -> Deeds {
         Deeds { taken, ..self.clone() }
+    }
+
+    /// The same deeds on a server that as standby reports the rows that it needs to its source, whatever the user's
+    /// parameters say: its logical slots, or those of standbys behind it, would lose them otherwise (SLOT-10).
+    pub fn with_feedback(self, feedback: bool) -> Deeds {
+        Deeds { feedback, ..self }
     }
 
     /// `synchronous_standby_names` as primary.
@@ -104,7 +120,12 @@ impl Deeds {
 
     /// A standby waits for nobody, whatever it has to do once it is primary.
     pub(super) fn wanted_replica(&self, target: FollowTarget) -> Wanted {
-        Wanted { synchronous_standby_names: self.names.as_ref().map(|_| String::new()), ..Wanted::replica(target) }
+        let forced = self.feedback.then(|| ("hot_standby_feedback".to_owned(), "on".to_owned()));
+        Wanted {
+            synchronous_standby_names: self.names.as_ref().map(|_| String::new()),
+            forced: forced.into_iter().collect(),
+            ..Wanted::replica(target)
+        }
     }
 
     /// The local server as it is configured.
@@ -170,6 +191,7 @@ impl Deeds {
             Task::CompareHistories(source) => return Ok(self.compare(&source).await?),
             Task::Rewind(source) => return self.rewind(&source).await,
             Task::RecoverInSingleUserMode => self.recover().await?,
+            Task::CopySlots { slots, from, follow } => self.copy_slots(&slots, &from, follow, postmaster).await?,
             Task::Wipe => self.wipe(postmaster).await?,
             Task::SetAsideFailedBootstrap => {
                 if let Some(postmaster) = postmaster {
@@ -315,9 +337,7 @@ impl Deeds {
 
     async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let postmaster = postmaster.ok_or(PgError::NotRunning)?;
-        if let Some(taken) = self.taken {
-            self.server.reserve_timelines(taken).await?;
-        }
+        self.server.reserve_timelines(self.taken).await?;
         if let Some(names) = &self.names {
             // Before the first write, commits wait for whom the sync key names (SYNC-06).
             let wanted = Wanted::replica(FollowTarget::None);
@@ -367,6 +387,25 @@ impl Deeds {
             tracing::info!("this version can not let go of a lost leader without a restart: its position may move");
         }
         Ok(())
+    }
+
+    /// Fetches the leader's logical slots and restarts the standby with them: a server reads its slots when it starts.
+    async fn copy_slots(
+        &self,
+        slots: &[SlotSpec],
+        from: &Source,
+        follow: Source,
+        postmaster: Option<Postmaster>,
+    ) -> Result<(), PgError> {
+        let copies = self.server.fetch_slots(slots, from).await?;
+        if copies.is_empty() {
+            tracing::info!("{} has none of these logical slots", from.name);
+            return Ok(());
+        }
+        self.stop(StopControl::new(StopMode::Fast), false, postmaster).await?;
+        let stored = self.server.store_slots(copies).await;
+        self.start(&StartMode::Follow(follow)).await?;
+        stored
     }
 
     async fn compare(&self, source: &Source) -> Result<TaskOutcome, PgError> {

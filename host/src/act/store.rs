@@ -31,8 +31,8 @@ pub async fn call(store: &Store, call: &StoreCall, input: Input, budget: Duratio
             Some(lease) => held(store.renew(lease, input.status.as_ref(), budget).await),
             None => StoreAnswer::Refused("there is no lock to renew".to_owned()),
         },
-        StoreCall::Release { optime } => match input.lease {
-            Some(lease) => without_value(store.release(lease, *optime, budget).await),
+        StoreCall::Release { .. } => match input.lease {
+            Some(lease) => without_value(store.release(lease, input.status.as_ref(), budget).await),
             None => StoreAnswer::Refused("there is no lock to give back".to_owned()),
         },
         StoreCall::TouchMember => match input.member {

@@ -4,9 +4,8 @@ use super::event::Event;
 use super::{Agent, RunningTask};
 use crate::act::{self, StopControl};
 use crate::ports;
-use regent_core::decide::Action;
-use regent_core::model::{Errand, Observed, StatusView, StopMode, StoreCall, Task, TaskOutcome};
-use std::collections::BTreeMap;
+use regent_core::decide::{Action, feedback_needed, parting_status, published_status};
+use regent_core::model::{Errand, StopMode, StoreCall, Task, TaskOutcome};
 
 impl Agent {
     /// Begins what the verdict says; `number` is its entry in the journal.
@@ -50,26 +49,19 @@ impl Agent {
                 self.view.store.member_differs = false;
                 input.member = Some(document);
             }
-            StoreCall::Acquire | StoreCall::Renew => input.status = self.status(),
+            StoreCall::Acquire | StoreCall::Renew => {
+                input.status = published_status(&self.view, &self.memory);
+                self.written_status = input.status.clone().or(self.written_status.take());
+            }
+            StoreCall::Release { optime: Some(optime) } => {
+                input.status = Some(parting_status(&self.view, self.written_status.as_ref(), *optime));
+            }
             StoreCall::RestoreConfig => {
                 input.config = self.parts.configuration.dynamic.as_ref().map(|dynamic| dynamic.to_value());
             }
             _ => {}
         }
         input
-    }
-
-    /// What the leader says of its position: only from a primary that answered lately (HA-03).
-    fn status(&self) -> Option<StatusView> {
-        let Observed::Seen { value, at } = &self.view.server.monitoring else {
-            return None;
-        };
-        let young = self.view.now.since(*at) <= self.view.settings.loop_wait + std::time::Duration::from_secs(2);
-        let position = value.current_lsn.filter(|_| value.is_primary && young)?;
-        let slots = value.slots.iter().filter(|slot| slot.physical && !slot.temporary);
-        let mut slots: BTreeMap<_, _> = slots.filter_map(|slot| Some((slot.name.clone(), slot.restart_lsn?))).collect();
-        slots.insert(regent_core::decide::slot_name(self.view.me()), position);
-        Some(StatusView { optime: Some(position), slots, retain_slots: Vec::new() })
     }
 
     fn begin(&mut self, task: Task, journal: u64) {
@@ -97,8 +89,8 @@ impl Agent {
 
     /// Deeds on the server as the rules want it: with the standbys that its commits wait for as primary.
     fn deeds(&self) -> act::Deeds {
-        let known = self.view.cluster().map(regent_core::decide::known_timeline);
-        self.parts.deeds.with_standby_names(self.memory.durability.names.clone()).with_timeline(known)
+        let deeds = self.parts.deeds.with_standby_names(self.memory.durability.names.clone());
+        deeds.with_timeline(self.memory.newest_timeline).with_feedback(feedback_needed(&self.view))
     }
 
     fn forget_fulfilled_request(&mut self, task: &Task) {
@@ -228,9 +220,10 @@ pub(super) fn describe(action: &Action) -> String {
 fn describe_errand(errand: &Errand) -> String {
     match errand {
         Errand::Probe { members, .. } => format!("ask {}", members.join(", ")),
-        Errand::SyncSlots { wanted, unwanted, advance } => {
-            let (wanted, unwanted) = (wanted.join(", "), unwanted.join(", "));
-            format!("have slots [{wanted}], drop [{unwanted}], move {} forward", advance.len())
+        Errand::SyncSlots { create, unwanted, advance, .. } => {
+            let create: Vec<&str> = create.iter().map(|slot| slot.name.as_str()).collect();
+            let (create, unwanted) = (create.join(", "), unwanted.join(", "));
+            format!("drop slots [{unwanted}], make [{create}], move {} forward", advance.len())
         }
         Errand::CheckpointAfterPromote => "write a checkpoint".to_owned(),
         Errand::ApplyConfiguration { .. } => "write and reload the server's configuration".to_owned(),

@@ -153,7 +153,12 @@ impl World {
             Phase::Standby => node.server.stream == Some(leader),
             _ => false,
         });
-        if settled && self.nodes[leader].server.phase == Phase::Primary {
+        // A daemon that hangs since the maintenance would neither stop its server nor let the guard do it.
+        let aware = self.nodes.iter().all(|node| {
+            let daemon = node.daemon.as_ref().filter(|_| !node.daemon_frozen && !node.frozen);
+            daemon.is_some_and(|daemon| !daemon.view.settings.paused)
+        });
+        if settled && aware && self.nodes[leader].server.phase == Phase::Primary {
             let epoch = self.nodes[leader].server.epoch;
             self.checks.rest(epoch);
         }

@@ -126,6 +126,7 @@ impl Daemon {
             slots_synced: None,
             probes: None,
             guard: GuardView { alive: true },
+            watchdog: regent_core::model::WatchdogView::default(),
             requests: RequestsView::default(),
         };
         Daemon {

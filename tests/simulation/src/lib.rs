@@ -54,10 +54,14 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 }
 
 /// Where commits are promised to survive and a disk is lost or wiped, those who remain may not know that they have them
-/// all: then nobody leads until an operator says so, and that is right.
+/// all: then nobody leads until an operator says so, and that is right. And a strict cluster waits for a standby that
+/// left its leader's history, where nothing allows to mend it.
 fn may_stay_silent(plan: &Plan) -> bool {
-    let promised = plan.settings.synchronous_mode != SynchronousMode::Off;
-    promised && plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)))
+    let settings = &plan.settings;
+    let promised = settings.synchronous_mode != SynchronousMode::Off;
+    let mends = settings.use_pg_rewind || settings.remove_data_directory_on_diverged_timelines;
+    (settings.synchronous_mode_strict && !mends)
+        || promised && plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)))
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to

@@ -9,12 +9,6 @@ use crate::model::{
 };
 use std::cmp::Ordering;
 
-/// The newest timeline that anybody in the cluster is known to have come to: a promotion has to begin a later one.
-pub fn known_timeline(cluster: &ClusterView) -> Timeline {
-    let published = cluster.members.iter().filter_map(|member| member.timeline).max().unwrap_or_default();
-    published.max(cluster.timeline())
-}
-
 /// How this member stands in a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -2,7 +2,7 @@
 
 use super::Action;
 use super::case::{Case, Decision};
-use super::{Bootstrap, Reason, Rule, fast_stop_budget, immediate_stop_budget};
+use super::{Bootstrap, Reason, Rule, fast_stop_budget, guard_margin, immediate_stop_budget};
 use crate::model::{StopMode, Task};
 use std::time::Duration;
 
@@ -30,6 +30,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "fence",
         sentence: "A stop that has not ended shortly before the lock's end, or was for the lock's sake and takes too long, is made immediate.",
         apply: stop_is_late,
+    },
+    Rule {
+        number: 145,
+        situation: "fence",
+        sentence: "A stop that has not ended when the guard would kill, or as long after the lock was lost, kills.",
+        apply: stop_must_end,
     },
     Rule {
         number: 150,
@@ -106,6 +112,22 @@ fn stop_is_late(case: &mut Case<'_>) -> Decision {
         return None;
     }
     Some((Action::Escalate(StopMode::Immediate), Reason::StopIsLate { left }))
+}
+
+/// An immediate stop waits for every session to notice, for up to five seconds: longer than the lock may have left.
+fn stop_must_end(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref().filter(|running| matches!(running.task, Task::Stop { .. }))?;
+    let margin = guard_margin(case.view.settings.ttl);
+    let lost = case.view.store.lease_ran_out || case.view.store.lock_refused || case.other_leader().is_some();
+    let due = match case.view.lease {
+        Some(lease) => case.view.now + margin >= lease.deadline,
+        None => lost && case.view.now >= running.since + margin,
+    };
+    let exposed = !case.paused() && case.view.server.may_take_writes() && !case.view.stop_is_past_sessions();
+    if !due || !exposed || running.escalated? >= StopMode::Kill {
+        return None;
+    }
+    Some((Action::Escalate(StopMode::Kill), Reason::StopMustEnd))
 }
 
 fn promotion_without_lock(case: &mut Case<'_>) -> Decision {

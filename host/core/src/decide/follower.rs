@@ -37,8 +37,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 1030,
         situation: "follower",
-        sentence: "Slots on a standby are those of the members that stream from it.",
+        sentence: "Slots on a standby are those of the members that stream from it or would if it led, and those that \
+                   are to last; they follow the leader's.",
         apply: slots,
+    },
+    Rule {
+        number: 1035,
+        situation: "follower",
+        sentence: "Logical slots that the leader has and a standby lacks are brought over, with a restart; not in \
+                   maintenance.",
+        apply: copy_slots,
     },
     Rule {
         number: 1040,
@@ -127,10 +135,17 @@ fn follow(case: &mut Case<'_>) -> Decision {
 }
 
 fn slots(case: &mut Case<'_>) -> Decision {
-    if !follows(case) || case.paused() || case.other_leader().is_none() {
+    if !follows(case) || case.other_leader().is_none() {
         return None;
     }
     super::leader::slots(case)
+}
+
+fn copy_slots(case: &mut Case<'_>) -> Decision {
+    if !follows(case) || case.memory.divergence == Divergence::Diverged {
+        return None;
+    }
+    super::slots::copy(case)
 }
 
 /// PostgreSQL sleeps for five seconds after an attempt that failed, say because the leader was restarting; whatever is

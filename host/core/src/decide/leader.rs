@@ -26,10 +26,28 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
         apply: release_unwanted,
     },
     Rule {
+        number: 817,
+        situation: "leader",
+        sentence: "A primary with the lock, but without the watchdog that is required, is stopped.",
+        apply: super::watchdog::stop_unwatched,
+    },
+    Rule {
         number: 820,
         situation: "leader",
         sentence: "A standby with the lock, but without the guard that is required, gives the lock back.",
         apply: release_unguarded,
+    },
+    Rule {
+        number: 821,
+        situation: "leader",
+        sentence: "A standby with the lock, but without the watchdog that is required, gives the lock back.",
+        apply: super::watchdog::release_unwatched,
+    },
+    Rule {
+        number: 822,
+        situation: "leader",
+        sentence: "Before a promotion the watchdog is opened, where it is wanted.",
+        apply: super::watchdog::wait_for_opening,
     },
     Rule {
         number: 823,
@@ -80,7 +98,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 870,
         situation: "leader",
-        sentence: "Members that stream from here have their slots, and slots of members that do not are dropped.",
+        sentence: "The leader has a slot for each member, for those away for less than member_slots_ttl, and those that \
+                   are to last; others are dropped, but not in maintenance.",
         apply: sync_slots,
     },
     Rule {
@@ -323,7 +342,7 @@ fn first_checkpoint(case: &mut Case<'_>) -> Decision {
 }
 
 fn sync_slots(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() || case.paused() {
+    if !leads(case) || !case.view.server.is_primary() {
         return None;
     }
     slots(case)

@@ -138,6 +138,9 @@ fn not_allowed(case: &mut Case<'_>) -> Decision {
         return case.wait(Reason::PromotionRefused);
     }
     let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
+    if case.view.watchdog_failed() {
+        return case.wait(Reason::WatchdogMissing);
+    }
     if unguarded { case.wait(Reason::GuardMissing) } else { None }
 }
 

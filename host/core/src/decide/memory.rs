@@ -1,11 +1,11 @@
 //! What was decided before and cannot be seen in the world: carried from one decision to the next.
 
-use super::{Divergence, Durability};
+use super::{Divergence, Durability, SlotsMemory};
 use crate::model::{
     Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, Moment, Observed, Role, Source, StartMode,
     StoreCallKind, Task, TaskOutcome, Timeline, View,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The memory of one member's decisions.
@@ -58,10 +58,14 @@ pub struct Memory {
     pub down: bool,
     /// The lock's holder before it was lost.
     pub former_leader: Option<String>,
+    /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
+    pub newest_timeline: Timeline,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
     pub request_refused: bool,
-    /// Members' slots: whether the member is in the store, and when it last was.
-    pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// When another member that could be promoted was last in the store.
+    pub heir_seen: Option<Moment>,
+    /// Slots of members that are away, and of logical slots that were brought over.
+    pub slots: SlotsMemory,
     /// Synchronous mode.
     pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
@@ -177,8 +181,10 @@ impl Default for Memory {
             backoff: None,
             down: false,
             former_leader: None,
+            newest_timeline: Timeline(0),
             request_refused: false,
-            slots_seen: BTreeMap::new(),
+            heir_seen: None,
+            slots: SlotsMemory::default(),
             durability: Durability::default(),
             seen_up: false,
             reconnecting: None,
@@ -202,6 +208,7 @@ impl Memory {
             self.unsettled_since = None;
         }
         self.durability.absorb(view, self.role);
+        self.slots.absorb(view);
         if self.bootstrap == Bootstrap::Idle {
             self.announce(view);
         }
@@ -272,10 +279,18 @@ impl Memory {
                 }
             }
             (Task::CompareHistories(_), TaskOutcome::Histories(local, leader)) => {
+                self.newest_timeline = self.newest_timeline.max(leader.timeline);
                 self.divergence = super::judge(local, leader);
             }
-            (Task::Rewind(_), TaskOutcome::Done) => self.divergence = Divergence::None,
+            (Task::Rewind(_), TaskOutcome::Done) => {
+                self.divergence = Divergence::None;
+                self.slots.forget_copies();
+            }
             (Task::Rewind(_), TaskOutcome::Failed(_)) => self.divergence = Divergence::RewindFailed,
+            (Task::CopySlots { slots, follow, .. }, TaskOutcome::Done) => {
+                self.slots.note_copies(view, slots);
+                self.followed = Some(Some(follow.clone()));
+            }
             (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
             (Task::Wipe, TaskOutcome::Done) => self.forget_server(),
             (Task::Clone { .. }, TaskOutcome::Done) => {
@@ -325,6 +340,7 @@ impl Memory {
     }
 
     fn forget_server(&mut self) {
+        self.slots.forget_copies();
         self.divergence = Divergence::Unknown;
         self.followed = None;
         self.crash_recovery_tried = false;
@@ -379,12 +395,16 @@ impl Memory {
     }
 
     fn absorb_cluster(&mut self, view: &View) {
+        if let Some(round) = &view.probes {
+            let answered = round.answers.values().flatten().filter_map(|status| status.timeline);
+            self.newest_timeline = answered.fold(self.newest_timeline, Timeline::max);
+        }
         if let Some(cluster) = view.cluster() {
-            for (present, _) in self.slots_seen.values_mut() {
-                *present = false;
-            }
-            for member in cluster.members.iter().filter(|member| member.name != view.me()) {
-                self.slots_seen.insert(super::slot_name(&member.name), (true, view.now));
+            let published = cluster.members.iter().filter_map(|member| member.timeline);
+            self.newest_timeline = published.fold(self.newest_timeline.max(cluster.timeline()), Timeline::max);
+            let mut others = cluster.members.iter().filter(|member| member.name != view.me());
+            if others.any(|member| !member.tags.nofailover()) {
+                self.heir_seen = Some(view.now);
             }
             match cluster.leader_name() {
                 Some(name) => {

@@ -23,15 +23,18 @@ mod requested;
 mod slots;
 mod tasks;
 mod timing;
+mod watchdog;
 
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
 pub use durability::{Durability, Mark};
-pub use election::{Standing, known_timeline, switch_targets};
+pub use election::{Standing, switch_targets};
 pub use guard::{GuardOrder, guard_order};
 pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
+pub use slots::{SlotsMemory, feedback_needed, parting_status, published_status, slot_complaints};
 pub use timing::{CONTROL_PATIENCE, fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
+pub use watchdog::{WatchdogOrder, watchdog_order};
 
 use crate::model::View;
 use case::Case;

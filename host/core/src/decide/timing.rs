@@ -58,7 +58,8 @@ fn store_moments(view: &View) -> impl Iterator<Item = Moment> {
     let lease = view.lease.map(|lease| {
         let stop = lease.deadline - fast_stop_budget(settings.ttl);
         let immediate = lease.deadline - immediate_stop_budget(settings.ttl);
-        [lease.renewed_at + settings.loop_wait, stop, immediate, lease.deadline]
+        let kill = lease.deadline - guard_margin(settings.ttl);
+        [lease.renewed_at + settings.loop_wait, stop, immediate, kill, lease.deadline]
     });
     let started = view.started_at + settings.retry_timeout;
     [read, written, store.retry_at, silent, Some(started), scheduled]
@@ -100,11 +101,16 @@ fn task_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Moment> {
     let unread = view.server.ended_at.filter(|_| view.server.control_after_end().is_none());
     let since = view.running.as_ref().map(|running| running.since);
     let stop = settings.primary_stop_timeout.and_then(|limit| Some([since? + limit, since? + limit * 2]));
-    let fast = since.map(|since| since + fast_stop_budget(settings.ttl));
+    let budgets = since.map(|since| [since + guard_margin(settings.ttl), since + fast_stop_budget(settings.ttl)]);
+    let budgets = budgets.into_iter().flatten();
     let starting = view.running.as_ref().filter(|it| matches!(it.task, Task::Start(_) | Task::Restart(_)));
     let start = memory.start_limit(view).and_then(|limit| Some(starting?.since + limit));
     let again = failed.map(|failed| *failed + settings.loop_wait);
-    again.chain(unread.map(|ended| ended + CONTROL_PATIENCE)).chain(stop.into_iter().flatten()).chain(fast).chain(start)
+    again
+        .chain(unread.map(|ended| ended + CONTROL_PATIENCE))
+        .chain(stop.into_iter().flatten())
+        .chain(budgets)
+        .chain(start)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod lsn;
 mod server;
 mod server_settings;
 mod settings;
+mod slots;
 mod standby_names;
 mod tags;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use lsn::*;
 pub use server::*;
 pub use server_settings::*;
 pub use settings::*;
+pub use slots::*;
 pub use standby_names::*;
 pub use tags::*;
 pub use time::*;

@@ -131,6 +131,7 @@ pub fn view(settings: Settings, leader: Option<&str>, sync: SyncView) -> View {
         slots_synced: None,
         probes: None,
         guard: GuardView { alive: true },
+        watchdog: WatchdogView::default(),
         requests: RequestsView::default(),
     }
 }

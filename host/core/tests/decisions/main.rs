@@ -6,6 +6,7 @@ mod testing;
 mod leading;
 mod maintenance;
 mod situation;
+mod watchdog;
 
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
 use regent_core::model::*;
@@ -284,6 +285,14 @@ fn the_guard_is_armed_for_who_can_write_and_has_somebody_to_give_way_to() {
     let mut restarted = view(Some("a"));
     restarted.lease = None;
     assert_eq!(guard_order(&restarted, &primary_memory()), GuardOrder::Keep, "what it was told last stays");
+    let mut alone = view(Some("a"));
+    let (cluster, at) = alone.store.snapshot.take().expect("there is one");
+    let mut cluster = (*cluster).clone();
+    cluster.members.retain(|member| member.name == "a");
+    alone.store.snapshot = Some((Arc::new(cluster), at));
+    assert_eq!(guard_order(&alone, &primary_memory()), GuardOrder::StandDown, "there never was anybody else");
+    let remembered = Memory { heir_seen: Some(NOW), ..primary_memory() };
+    assert_eq!(guard_order(&alone, &remembered), expected, "who is away may come back");
 }
 
 #[test]
