@@ -13,6 +13,7 @@ const NOBODY: u32 = 65534;
 pub struct Agent {
     child: Child,
     port: u16,
+    https: u16,
     _folder: tempfile::TempDir,
 }
 
@@ -26,22 +27,27 @@ fn program() -> Option<PathBuf> {
 
 impl Agent {
     /// Starts one whose sessions live at least that many seconds; `None`, and a word why, where there is no Consul.
-    #[allow(clippy::print_stderr, reason = "a test that could not run says so")]
     pub fn start(least_session: u64) -> Option<Agent> {
+        Agent::with(&format!("session_ttl_min = \"{least_session}s\""))
+    }
+
+    /// Starts one with more configuration; `@` stands for the port on which it is to encrypt.
+    #[allow(clippy::print_stderr, reason = "a test that could not run says so")]
+    pub fn with(configuration: &str) -> Option<Agent> {
         let Some(program) = program() else {
             eprintln!("SKIPPED: there is no Consul on this machine: tests/setup.sh says how to get it");
             return None;
         };
         let folder = tempfile::tempdir().expect("a folder");
-        let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let held: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
         let ports: Vec<_> = held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect();
         drop(held);
-        let [port, serf, rpc] = ports[..] else { panic!("three ports") };
+        let [port, serf, rpc, https] = ports[..] else { panic!("four ports") };
         let mut command = Command::new(program);
         command.args(["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-dns-port=-1", "-grpc-port=-1"]);
         command.arg(format!("-http-port={port}")).arg(format!("-serf-lan-port={serf}"));
         command.arg("-serf-wan-port=-1").arg(format!("-server-port={rpc}"));
-        command.arg(format!("-hcl=session_ttl_min = \"{least_session}s\""));
+        command.arg(format!("-hcl={}", configuration.replace('@', &https.to_string())));
         // As a test's store it is asked far more often than any agent is.
         command.arg("-hcl=limits { http_max_conns_per_client = 10000 }");
         command.env_clear().current_dir(folder.path());
@@ -49,7 +55,7 @@ impl Agent {
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let agent = Agent { child: command.spawn().expect("consul starts"), port, _folder: folder };
+        let agent = Agent { child: command.spawn().expect("consul starts"), port, https, _folder: folder };
         for _ in 0..1200 {
             if agent.get("status/leader").is_ok_and(|answer| answer.contains(':') && answer.contains("200 OK")) {
                 return Some(agent);
@@ -62,6 +68,11 @@ impl Agent {
     /// Where clients reach it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The same, encrypted.
+    pub fn secure_address(&self) -> String {
+        format!("127.0.0.1:{}", self.https)
     }
 
     /// Its answer, as it comes.
