@@ -91,6 +91,32 @@ async fn a_session_that_is_gone_is_followed_by_another() {
     assert_eq!(find(&snapshot, &own).expect("its key").session, again.session);
 }
 
+/// CONS-09: heartbeats fail while nobody leads the store, and what was ours is ours afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loss_of_the_stores_leader_costs_nothing() {
+    let Some(mut agents) = Agent::cluster(3) else { return };
+    let leading = agents.iter().position(Agent::leads).expect("somebody leads");
+    let leader = agents.remove(leading);
+    let a = member("a", &section(&agents[0], "")).await;
+    a.touch_member(BUDGET, b"1".to_vec()).await.expect("it is written");
+    let lease = acquire(&a, "a").await.expect("it is free");
+    drop(leader);
+    let mut failed = 0;
+    for round in 0..100 {
+        let short = Duration::from_secs(2);
+        match a.touch_member(short, format!("round {round}").into_bytes()).await {
+            Ok(()) => break,
+            Err(error) => {
+                let known = [ErrorKind::Unavailable, ErrorKind::Indeterminate].contains(&error.kind);
+                assert!(known, "{error}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed < 100, "no other server leads");
+    assert!(renew(&a, lease, "1").await.is_some(), "the lock is ours");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_comes_back_takes_over_what_it_had() {
     let Some(agent) = Agent::start(1) else { return };
