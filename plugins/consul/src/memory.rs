@@ -123,9 +123,11 @@ impl Memory {
         if kv.key == self.keys.own_member() || self.intended.get(&kv.key).is_some_and(|value| *value == kv.value) {
             return Weight::None;
         }
-        let member = self.keys.key(kv.key.as_bytes()).is_some_and(|key| key.kind == KeyKind::Member);
+        // The leader's position goes with its renewals, as those of members go with their heartbeats.
+        let kind = self.keys.key(kv.key.as_bytes()).map(|key| key.kind);
+        let beats = matches!(kind, Some(KeyKind::Member | KeyKind::Status));
         match before {
-            Some(before) if member && differ_in_figures_only(&before.value, &kv.value) => Weight::Late,
+            Some(before) if beats && differ_in_figures_only(&before.value, &kv.value) => Weight::Late,
             _ => Weight::Now,
         }
     }
@@ -142,6 +144,7 @@ mod tests {
     fn memory() -> Memory {
         let mut memory = Memory::new(Keys::relative("s", "d", "a"));
         let all = [kv("leader", "a", "x", 5), kv("members/a", "1", "x", 6), kv("members/b", "{\"x\":1}", "y", 7)];
+        let all = all.into_iter().chain([kv("status", "{\"optime\":1}", "", 8)]).collect::<Vec<_>>();
         memory.load(&all, 10, clock::now());
         memory
     }
@@ -162,6 +165,8 @@ mod tests {
         check(Some(kv("members/b", "{\"y\":1}", "y", 12)), "nothing", Weight::Now);
         check(Some(kv("members/c", "", "z", 12)), "nothing", Weight::Now);
         check(Some(kv("config", "{}", "", 12)), "nothing", Weight::Now);
+        check(Some(kv("status", "{\"optime\":22}", "", 12)), "nothing", Weight::Late);
+        check(Some(kv("status", "{\"optime\":1,\"slots\":{}}", "", 12)), "nothing", Weight::Now);
         assert_eq!(memory.weigh(10, &[], 10), Weight::None, "no change");
         assert_eq!(memory.weigh(9, &[], 10), Weight::Now, "another reading's cursor");
         assert_eq!(memory.weigh(10, &[], 3), Weight::Now, "another store");

@@ -179,10 +179,11 @@ impl Memory {
         if self.intended.get(kv.key()).is_some_and(|value| value == kv.value()) {
             return Weight::None;
         }
-        let member = self.keys.key(kv.key()).is_some_and(|key| key.kind == KeyKind::Member);
+        // The leader's position goes with its renewals, as those of members go with their heartbeats.
+        let beats = self.keys.key(kv.key()).is_some_and(|key| matches!(key.kind, KeyKind::Member | KeyKind::Status));
         let before = self.seen.get(kv.key()).and_then(|seen| seen.state.as_ref());
         match before {
-            Some((before, _)) if member && differ_in_figures_only(before, kv.value()) => Weight::Late,
+            Some((before, _)) if beats && differ_in_figures_only(before, kv.value()) => Weight::Late,
             _ => Weight::Now,
         }
     }
