@@ -7,6 +7,7 @@
 pub mod configuration;
 mod document;
 mod event;
+mod failsafe;
 mod fold;
 pub mod handle;
 pub mod journal;
@@ -156,6 +157,7 @@ fn initial_view(parts: &Parts, now: Moment) -> View {
         settings: Arc::new(parts.configuration.effective.settings.clone()),
         store: regent_core::model::StoreView { has_configuration, ..Default::default() },
         lease: None,
+        failsafe: Default::default(),
         server: parts.watch.initial(),
         running: None,
         finished: None,
@@ -222,6 +224,7 @@ impl Agent {
             );
             self.view.lease = None;
             self.lease = None;
+            self.view.failsafe.kept_at = None;
             self.view.store.lease_ran_out = true;
         }
         if let Some(guard) = &self.parts.guard {
@@ -324,6 +327,7 @@ impl Agent {
 fn is_routine(verdict: &Verdict) -> bool {
     match &verdict.action {
         Action::Run(Errand::SyncSlots { create, unwanted, .. }) => create.is_empty() && unwanted.is_empty(),
+        Action::Run(Errand::AskFailsafe { .. }) => true,
         Action::Store(_) => verdict.situation == "heartbeat",
         _ => false,
     }
