@@ -14,8 +14,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Sets or clears the flag; with `wait`, ends once every member has said that it knows (PAUSE-12).
 pub(super) async fn pause(context: &Context, paused: bool, wait: bool) -> Result<()> {
-    let store = context.store().await?;
-    let snapshot = context.load(&store).await?;
+    let (store, snapshot) = context.read().await?;
     let now = snapshot.config.as_ref().and_then(|config| config.get("pause")).and_then(Value::as_bool) == Some(true);
     if now == paused {
         let text = if paused { "Cluster is already paused" } else { "Cluster is not paused" };

@@ -27,7 +27,6 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod testing;
-mod tls;
 mod watch;
 mod words;
 
