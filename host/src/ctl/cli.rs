@@ -104,15 +104,9 @@ impl Call {
     async fn run(self, name: &str) -> Result<()> {
         let given = &self.given;
         match name {
-            "list" => {
-                let extended = given.is("extended");
-                let look =
-                    list::Look { format: self.format(), extended, timestamp: given.is("timestamp"), topology: false };
-                list::list(&self.surroundings, &given.arguments("CLUSTER_NAMES"), self.group(), look, self.pace()).await
-            }
-            "topology" => {
-                let look = list::Look { format: "topology".into(), extended: false, timestamp: false, topology: true };
-                list::list(&self.surroundings, &given.arguments("CLUSTER_NAMES"), self.group(), look, self.pace()).await
+            "list" | "topology" => {
+                let (names, look) = (given.arguments("CLUSTER_NAMES"), self.look(name == "topology"));
+                list::list(&self.surroundings, &names, self.group(), look, self.pace()).await
             }
             "dsn" => dsn::dsn(&self.cluster()?, given.text("role").as_deref(), given.text("member").as_deref()).await,
             "query" => query::query(&self.cluster()?, self.query()?, self.pace()).await,
@@ -143,29 +137,15 @@ impl Call {
             "reload" => super::members::reload(&self.cluster()?, &self.choice()).await,
             "reinit" => {
                 let options = reinit::Options { from_leader: given.is("from-leader"), wait: given.is("wait") };
-                let choice = Choice { role: "replica".to_owned(), ..self.choice() };
-                reinit::reinit(&self.cluster()?, &choice, options).await
+                reinit::reinit(&self.cluster()?, &self.replicas(), options).await
             }
             "flush" => match given.argument("TARGET").as_deref() {
                 Some("switchover") => flush::switchover(&self.cluster()?).await,
                 _ => flush::restart(&self.cluster()?, &self.choice()).await,
             },
             "remove" => remove::remove(&self.cluster()?, &self.format()).await,
-            "switchover" | "failover" => {
-                let action = if name == "failover" { switch::Action::Failover } else { switch::Action::Switchover };
-                let (leader, candidate) = (given.text("leader"), given.text("candidate"));
-                let wish = switch::Wish { action, leader, candidate, scheduled: given.text("scheduled"), force };
-                switch::switch(self.in_some_group(force)?, wish).await
-            }
-            "demote-cluster" => {
-                let other = standby::Other {
-                    host: given.text("host"),
-                    port: given.number("port"),
-                    restore_command: given.text("restore-command"),
-                    primary_slot_name: given.text("primary-slot-name"),
-                };
-                standby::demote(&self.cluster()?, &other, force).await
-            }
+            "switchover" | "failover" => switch::switch(self.in_some_group(force)?, self.wish(name)).await,
+            "demote-cluster" => standby::demote(&self.cluster()?, &self.other(), force).await,
             _ => standby::promote(&self.cluster()?, force).await,
         }
     }
@@ -221,6 +201,38 @@ impl Call {
         }
     }
 
+    fn replicas(&self) -> Choice {
+        Choice { role: "replica".to_owned(), ..self.choice() }
+    }
+
+    fn look(&self, topology: bool) -> list::Look {
+        let given = &self.given;
+        let (extended, timestamp) = (given.is("extended"), given.is("timestamp"));
+        let format = if topology { "topology".to_owned() } else { self.format() };
+        list::Look { format, extended, timestamp, topology }
+    }
+
+    fn wish(&self, name: &str) -> switch::Wish {
+        let given = &self.given;
+        switch::Wish {
+            action: if name == "failover" { switch::Action::Failover } else { switch::Action::Switchover },
+            leader: given.text("leader"),
+            candidate: given.text("candidate"),
+            scheduled: given.text("scheduled"),
+            force: given.is("force"),
+        }
+    }
+
+    fn other(&self) -> standby::Other {
+        let given = &self.given;
+        standby::Other {
+            host: given.text("host"),
+            port: given.number("port"),
+            restore_command: given.text("restore-command"),
+            primary_slot_name: given.text("primary-slot-name"),
+        }
+    }
+
     fn edit(&self) -> Edit {
         let given = &self.given;
         Edit {
@@ -264,3 +276,6 @@ impl Call {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

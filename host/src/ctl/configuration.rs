@@ -6,7 +6,7 @@ use super::output::{confirm, line};
 use super::programs::{edited, paged};
 use super::{CtlError, Result};
 use crate::config::{deep_equal, merge_patch};
-use crate::dcs::Answer;
+use crate::dcs::{Answer, Snapshot};
 use serde_json::{Map, Value};
 use similar::TextDiff;
 use std::io::Read;
@@ -22,42 +22,24 @@ pub(super) struct Edit {
     pub force: bool,
 }
 
-/// Prints the dynamic configuration.
+/// `show-config`.
 pub(super) async fn show(context: &Context) -> Result<()> {
-    if let Some(config) = context.read().await?.1.config {
-        line(&block(&config));
-    }
+    print(&context.read().await?.1);
     Ok(())
 }
 
-/// Changes the dynamic configuration.
+/// Prints the dynamic configuration, where there is one.
+pub(super) fn print(snapshot: &Snapshot) {
+    if let Some(config) = &snapshot.config {
+        line(&block(config));
+    }
+}
+
+/// `edit-config`.
 pub(super) async fn edit(context: &Context, edit: &Edit) -> Result<()> {
     let (store, snapshot) = context.read().await?;
-    let (Some(old), Some(version)) = (snapshot.config, snapshot.view.config) else {
-        return Err(CtlError::new(format!("The config key does not exist in the cluster {}", context.scope)));
-    };
-    let new = changed(&old, edit, &context.scope)?;
-    if deep_equal(&old, &new) {
-        if !edit.quiet {
-            line("Not changed");
-        }
-        return Ok(());
-    }
-    if !edit.quiet {
-        let text = difference(&block(&old), &block(&new));
-        if !paged(&text)? {
-            line(&text);
-        }
-    }
-    let piped = [&edit.apply, &edit.replace].into_iter().flatten().any(|source| source == "-");
-    if piped && !edit.force {
-        line("Use --force option to apply changes");
-        return Ok(());
-    }
-    if !edit.force && !confirm("Apply these changes?")? {
-        return Ok(());
-    }
-    match store.write_config(&new, Some(version), context.patience()).await {
+    let Some(new) = proposal(context, &snapshot, edit)? else { return Ok(()) };
+    match store.write_config(&new, snapshot.view.config, context.patience()).await {
         Answer::Refused(_) => Err(CtlError::new("Config modification aborted due to concurrent changes")),
         answer => {
             done(answer)?;
@@ -65,6 +47,32 @@ pub(super) async fn edit(context: &Context, edit: &Edit) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What is to be written, after the operator has seen it and agreed; or nothing.
+pub(super) fn proposal(context: &Context, snapshot: &Snapshot, edit: &Edit) -> Result<Option<Value>> {
+    let (Some(old), Some(_)) = (&snapshot.config, &snapshot.view.config) else {
+        return Err(CtlError::new(format!("The config key does not exist in the cluster {}", context.scope)));
+    };
+    let new = changed(old, edit, &context.scope)?;
+    if deep_equal(old, &new) {
+        if !edit.quiet {
+            line("Not changed");
+        }
+        return Ok(None);
+    }
+    if !edit.quiet {
+        let text = difference(&block(old), &block(&new));
+        if !paged(&text)? {
+            line(&text);
+        }
+    }
+    let piped = [&edit.apply, &edit.replace].into_iter().flatten().any(|source| source == "-");
+    if piped && !edit.force {
+        line("Use --force option to apply changes");
+        return Ok(None);
+    }
+    Ok(if edit.force || confirm("Apply these changes?")? { Some(new) } else { None })
 }
 
 fn changed(old: &Value, edit: &Edit, scope: &str) -> Result<Value> {

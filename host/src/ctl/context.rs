@@ -67,9 +67,14 @@ impl Surroundings {
         if let Some(url) = given.text("dcs-url").or_else(|| variable("DCS_URL")) {
             store_url::put(&mut local.document, &url)?;
         }
-        let effective = Effective::build(&local, &DynamicConfig::default(), 0);
+        Surroundings::from_local(&local, given.is("insecure"))
+    }
+
+    /// What the configuration says.
+    pub fn from_local(local: &LocalConfig, insecure: bool) -> Result<Surroundings> {
+        let effective = Effective::build(local, &DynamicConfig::default(), 0);
         let mut ctl = effective.ctl;
-        ctl.insecure |= given.is("insecure");
+        ctl.insecure |= insecure;
         let client = member_client(&ctl, Verify::from_outside(&ctl));
         let client = client.map_err(|error| CtlError::new(error.to_string()))?;
         let group = effective.citus.map(|citus| citus.group);

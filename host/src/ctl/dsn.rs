@@ -10,8 +10,12 @@ use regent_core::model::MemberView;
 /// Prints host and port of the leader, of the member, or of the first one with the role.
 pub(super) async fn dsn(context: &Context, role: Option<&str>, member: Option<&str>) -> Result<()> {
     let which = Which::new(role, member)?;
-    let (_, snapshot) = context.read().await?;
-    let found = which.members(&snapshot).into_iter().find_map(|member| address(&member));
+    print(&which, &context.read().await?.1)
+}
+
+/// Prints where the first of them listens.
+pub(super) fn print(which: &Which<'_>, snapshot: &Snapshot) -> Result<()> {
+    let found = which.members(snapshot).into_iter().find_map(|member| address(&member));
     let (host, port) = found.ok_or_else(|| CtlError::new("Can not find a suitable member"))?;
     line(&format!("host={host} port={port}"));
     Ok(())

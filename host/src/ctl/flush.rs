@@ -4,12 +4,14 @@ use super::Result;
 use super::context::{Context, done};
 use super::members::{Choice, Unnamed, Unreached, choose, consent, failed};
 use super::output::{line, timestamp};
+use crate::dcs::Snapshot;
 use reqwest::Method;
 use serde_json::Value;
 
 /// `flush ... restart`.
 pub(super) async fn restart(context: &Context, choice: &Choice) -> Result<()> {
-    let (snapshot, members) = choose(context, choice, Unnamed::All).await?;
+    let (_, snapshot) = context.read().await?;
+    let members = choose(context, &snapshot, choice, Unnamed::All)?;
     consent("flush", &members, choice.force)?;
     let mut unreached = Unreached::default();
     for member in &members {
@@ -32,9 +34,8 @@ pub(super) async fn restart(context: &Context, choice: &Choice) -> Result<()> {
 /// `flush ... switchover`: through a member, the leader first; or else in the store.
 pub(super) async fn switchover(context: &Context) -> Result<()> {
     let (store, snapshot) = context.read().await?;
-    let scheduled = snapshot.failover_raw.get("scheduled_at").and_then(Value::as_str).is_some_and(|at| !at.is_empty());
-    if !scheduled {
-        line("No pending scheduled switchover");
+    pending(&snapshot);
+    if !is_scheduled(&snapshot) {
         return Ok(());
     }
     let leader = snapshot.view.leader_name();
@@ -56,4 +57,16 @@ pub(super) async fn switchover(context: &Context) -> Result<()> {
     line(&format!("{} Could not find any accessible member of cluster {}", timestamp(), context.scope));
     let version = snapshot.view.failover.map(|request| request.version);
     done(store.clear_failover(version, context.patience()).await)
+}
+
+/// Tells that there is nothing to drop.
+pub(super) fn pending(snapshot: &Snapshot) {
+    if !is_scheduled(snapshot) {
+        line("No pending scheduled switchover");
+    }
+}
+
+/// A switchover waits for its time.
+fn is_scheduled(snapshot: &Snapshot) -> bool {
+    snapshot.failover_raw.get("scheduled_at").and_then(Value::as_str).is_some_and(|at| !at.is_empty())
 }

@@ -13,7 +13,7 @@ pub(super) async fn history(context: &Context, format: &str) -> Result<()> {
     Ok(())
 }
 
-fn sheet(history: &Value) -> Sheet {
+pub(super) fn sheet(history: &Value) -> Sheet {
     let columns = vec![
         Column::new("TL", Align::Right),
         Column::new("LSN", Align::Right),

@@ -59,7 +59,8 @@ pub(super) fn print_as(context: &Context, snapshot: &Snapshot, format: &str) {
     show(context, snapshot, &Look { format: format.to_owned(), extended: false, timestamp: false, topology: false });
 }
 
-fn show(context: &Context, snapshot: &Snapshot, look: &Look) {
+/// Prints a reading as it is wished.
+pub(super) fn show(context: &Context, snapshot: &Snapshot, look: &Look) {
     let eye = match look.format.as_str() {
         _ if look.topology => Eye::Topology,
         "pretty" => Eye::Table,

@@ -25,21 +25,21 @@ pub(super) enum Unnamed {
 }
 
 /// The chosen members, after the cluster was shown.
-pub(super) async fn choose(
+pub(super) fn choose(
     context: &Context,
+    snapshot: &Snapshot,
     choice: &Choice,
     unnamed: Unnamed,
-) -> Result<(Snapshot, Vec<MemberView>)> {
-    let (_, snapshot) = context.read().await?;
-    list::print(context, &snapshot);
-    let fitting = role::members(&snapshot, &choice.role);
+) -> Result<Vec<MemberView>> {
+    let fitting = role::members(snapshot, &choice.role);
     if fitting.is_empty() {
         return Err(CtlError::new(format!("{} cluster doesn't have any members", context.scope)));
     }
+    list::print(context, snapshot);
     let mut named = choice.names.clone();
     if named.is_empty() && unnamed == Unnamed::Asked {
         if choice.force {
-            return Ok((snapshot, Vec::new()));
+            return Ok(Vec::new());
         }
         let name = ask(&format!("Which member do you want to reinitialize [{}]?", names(&fitting)), Some(""))?;
         if !fitting.iter().any(|member| member.name == name) {
@@ -50,10 +50,11 @@ pub(super) async fn choose(
     let is_meant = |member: &MemberView| named.is_empty() || named.contains(&member.name);
     let chosen: Vec<_> = fitting.into_iter().filter(is_meant).collect();
     if chosen.is_empty() {
-        let shown = if choice.role == "any" { "'any'" } else { &choice.role };
+        let role = &choice.role;
+        let shown = if unnamed == Unnamed::Asked { role.clone() } else { format!("'{role}'") };
         return Err(CtlError::new(format!("No {shown} among provided members")));
     }
-    Ok((snapshot, chosen))
+    Ok(chosen)
 }
 
 /// The members' names in one line.
@@ -110,7 +111,8 @@ pub(super) fn failed(action: &str, member: &MemberView, said: &Said) {
 
 /// `reload`.
 pub(super) async fn reload(context: &Context, choice: &Choice) -> Result<()> {
-    let (snapshot, members) = choose(context, choice, Unnamed::All).await?;
+    let (_, snapshot) = context.read().await?;
+    let members = choose(context, &snapshot, choice, Unnamed::All)?;
     consent("reload", &members, choice.force)?;
     let wait = snapshot.config.as_ref().and_then(|config| config.get("loop_wait")).and_then(Value::as_u64);
     let mut unreached = Unreached::default();

@@ -4,13 +4,11 @@
 use super::{CtlError, Result};
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 
 /// Writes a line.
 pub(super) fn line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // Whoever closed the pipe has read enough.
-    let _closed = writeln!(out, "{text}").is_err();
+    console::write(&format!("{text}\n"));
 }
 
 /// Writes a line to standard error.
@@ -43,12 +41,25 @@ pub(super) fn confirm(question: &str) -> Result<bool> {
 }
 
 fn answer(prompt: &str) -> Result<String> {
-    let mut out = std::io::stdout().lock();
-    let _closed = write!(out, "{prompt}").and_then(|()| out.flush()).is_err();
-    let mut answer = String::new();
-    match std::io::stdin().lock().read_line(&mut answer) {
-        Ok(count) if count > 0 => Ok(answer.trim_end_matches(['\n', '\r']).to_owned()),
-        _ => Err(CtlError::aborted()),
+    console::write(prompt);
+    let answer = console::read().ok_or_else(CtlError::aborted)?;
+    Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+#[cfg(not(test))]
+mod console {
+    use std::io::{BufRead, Write};
+
+    pub(super) fn write(text: &str) {
+        let mut out = std::io::stdout().lock();
+        // Whoever closed the pipe has read enough.
+        let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
+    }
+
+    pub(super) fn read() -> Option<String> {
+        let mut answer = String::new();
+        let count = std::io::stdin().lock().read_line(&mut answer).ok()?;
+        (count > 0).then_some(answer)
     }
 }
 
@@ -98,4 +109,31 @@ pub(super) fn seconds() -> String {
 pub(super) fn timestamp() -> String {
     let now = now();
     format!("{}.{:05}", now.strftime("%Y-%m-%d %H:%M:%S"), now.subsec_nanosecond() / 10_000)
+}
+
+/// Tests write what the operator answers, and read what was told, in one text.
+#[cfg(test)]
+pub(in crate::ctl) mod console {
+    use std::cell::RefCell;
+
+    thread_local! {
+        static ANSWERS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+        static TOLD: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    pub(super) fn write(text: &str) {
+        TOLD.with_borrow_mut(|told| told.push_str(text));
+    }
+
+    pub(super) fn read() -> Option<String> {
+        ANSWERS.with_borrow_mut(|answers| if answers.is_empty() { None } else { Some(answers.remove(0)) })
+    }
+
+    /// What is told from now on, with these answers.
+    pub(in crate::ctl) fn play(answers: &[&str], scene: impl FnOnce()) -> String {
+        ANSWERS.set(answers.iter().map(|answer| (*answer).to_owned()).collect());
+        TOLD.take();
+        scene();
+        TOLD.take()
+    }
 }

@@ -4,6 +4,7 @@ use super::Result;
 use super::context::Context;
 use super::members::{Choice, Unnamed, Unreached, choose, consent, failed};
 use super::output::{confirm, line};
+use crate::dcs::Snapshot;
 use regent_core::model::MemberView;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,11 +23,8 @@ pub(super) struct Options {
 
 /// `reinit`.
 pub(super) async fn reinit(context: &Context, choice: &Choice, options: Options) -> Result<()> {
-    let (_, members) = choose(context, choice, Unnamed::Asked).await?;
-    if members.is_empty() {
-        return Ok(());
-    }
-    consent("reinitialize", &members, choice.force)?;
+    let (_, snapshot) = context.read().await?;
+    let members = agreed(context, &snapshot, choice)?;
     let mut unreached = Unreached::default();
     let mut begun = Vec::new();
     for member in &members {
@@ -38,6 +36,15 @@ pub(super) async fn reinit(context: &Context, choice: &Choice, options: Options)
         wait_for(context, begun).await;
     }
     unreached.told()
+}
+
+/// Those that are meant.
+pub(super) fn agreed(context: &Context, snapshot: &Snapshot, choice: &Choice) -> Result<Vec<MemberView>> {
+    let members = choose(context, snapshot, choice, Unnamed::Asked)?;
+    if !members.is_empty() {
+        consent("reinitialize", &members, choice.force)?;
+    }
+    Ok(members)
 }
 
 /// Whether it began.

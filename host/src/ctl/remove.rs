@@ -3,6 +3,7 @@
 use super::context::{Context, done};
 use super::output::ask;
 use super::{CtlError, Result, list};
+use crate::dcs::Snapshot;
 
 /// What must be typed.
 const OATH: &str = "Yes I am aware";
@@ -10,7 +11,13 @@ const OATH: &str = "Yes I am aware";
 /// `remove`.
 pub(super) async fn remove(context: &Context, format: &str) -> Result<()> {
     let (store, snapshot) = context.read().await?;
-    list::print_as(context, &snapshot, format);
+    swear(context, &snapshot, format)?;
+    done(store.delete_cluster(context.patience()).await)
+}
+
+/// Asks three times.
+pub(super) fn swear(context: &Context, snapshot: &Snapshot, format: &str) -> Result<()> {
+    list::print_as(context, snapshot, format);
     let scope = &context.scope;
     if ask("Please confirm the cluster name to remove", None)? != *scope {
         return Err(CtlError::new("Cluster names specified do not match"));
@@ -25,5 +32,5 @@ pub(super) async fn remove(context: &Context, format: &str) -> Result<()> {
             return Err(CtlError::new("You did not specify the current leader of the cluster"));
         }
     }
-    done(store.delete_cluster(context.patience()).await)
+    Ok(())
 }

@@ -5,6 +5,7 @@ use super::members::{Choice, Unnamed, Unreached, choose, consent, failed, names}
 use super::output::{ask, confirm, line};
 use super::when::{When, example};
 use super::{CtlError, Result};
+use crate::dcs::Snapshot;
 use regent_core::model::MemberView;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -21,7 +22,28 @@ pub(super) struct RestartOptions {
 
 /// `restart`.
 pub(super) async fn restart(context: &Context, choice: &Choice, options: &RestartOptions) -> Result<()> {
-    let (snapshot, mut members) = choose(context, choice, Unnamed::All).await?;
+    let (_, snapshot) = context.read().await?;
+    let Plan { members, body, scheduled } = plan(context, &snapshot, choice, options)?;
+    let mut unreached = Unreached::default();
+    for member in &members {
+        let raw = snapshot.members_raw.get(&member.name);
+        let planned = raw.is_some_and(|raw| raw.get("scheduled_restart").is_some_and(Value::is_object));
+        let replace = planned && scheduled && choice.force;
+        one(context, member, &body, replace, &mut unreached).await;
+    }
+    unreached.told()
+}
+
+/// Who is asked to restart, and what they are told.
+pub(super) struct Plan {
+    members: Vec<MemberView>,
+    body: Value,
+    scheduled: bool,
+}
+
+/// Asks for what the options leave open.
+pub(super) fn plan(context: &Context, snapshot: &Snapshot, choice: &Choice, options: &RestartOptions) -> Result<Plan> {
+    let mut members = choose(context, snapshot, choice, Unnamed::All)?;
     let scheduled = match &options.scheduled {
         Some(at) => at.clone(),
         None if choice.force => "now".to_owned(),
@@ -46,14 +68,7 @@ pub(super) async fn restart(context: &Context, choice: &Choice, options: &Restar
         return Err(CtlError::new("Can't schedule restart in the paused state"));
     }
     let body = body(options, &version, scheduled.as_ref());
-    let mut unreached = Unreached::default();
-    for member in &members {
-        let raw = snapshot.members_raw.get(&member.name);
-        let planned = raw.is_some_and(|raw| raw.get("scheduled_restart").is_some_and(Value::is_object));
-        let replace = planned && scheduled.is_some() && choice.force;
-        one(context, member, &body, replace, &mut unreached).await;
-    }
-    unreached.told()
+    Ok(Plan { members, body, scheduled: scheduled.is_some() })
 }
 
 fn agree(members: &[MemberView], scheduled: Option<&When>, options: &RestartOptions, force: bool) -> Result<()> {

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::output::{confirm, line, seconds};
 use super::{CtlError, Result, list};
 use crate::dcs::{Snapshot, Store};
-use regent_core::model::Role;
+use regent_core::model::{MemberView, Role};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -22,6 +22,14 @@ pub(super) struct Other {
 }
 
 impl Other {
+    /// It says where to stream or fetch from.
+    pub fn check(&self) -> Result<()> {
+        if self.host.is_none() && self.port.is_none() && self.restore_command.is_none() {
+            return Err(CtlError::new("At least --host, --port or --restore-command should be specified"));
+        }
+        Ok(())
+    }
+
     fn section(&self) -> Value {
         let fields = [
             ("host", self.host.clone().map(Value::String)),
@@ -36,9 +44,7 @@ impl Other {
 
 /// `demote-cluster`.
 pub(super) async fn demote(context: &Context, other: &Other, force: bool) -> Result<()> {
-    if other.host.is_none() && other.port.is_none() && other.restore_command.is_none() {
-        return Err(CtlError::new("At least --host, --port or --restore-command should be specified"));
-    }
+    other.check()?;
     change(context, other.section(), &DEMOTION, force).await
 }
 
@@ -48,30 +54,20 @@ pub(super) async fn promote(context: &Context, force: bool) -> Result<()> {
 }
 
 /// A way to go: its words, and the leader's role at its end.
-struct Way {
+pub(super) struct Way {
     verb: &'static str,
     noun: &'static str,
     ends: Role,
 }
 
-const DEMOTION: Way = Way { verb: "demote", noun: "demotion", ends: Role::StandbyLeader };
-const PROMOTION: Way = Way { verb: "promote", noun: "promotion", ends: Role::Primary };
+pub(super) const DEMOTION: Way = Way { verb: "demote", noun: "demotion", ends: Role::StandbyLeader };
+pub(super) const PROMOTION: Way = Way { verb: "promote", noun: "promotion", ends: Role::Primary };
 
 async fn change(context: &Context, section: Value, way: &Way, force: bool) -> Result<()> {
     let (store, snapshot) = context.read().await?;
-    let Way { verb, noun, .. } = way;
-    let Some(leader) = snapshot.view.leader_member() else {
-        return Err(CtlError::new(format!("Cluster has no leader, {noun} is not possible")));
-    };
-    if leader.role == Some(way.ends) {
-        return Err(CtlError::new("Cluster is already in the required state"));
-    }
-    line("Current cluster topology");
-    list::print(context, &snapshot);
+    let Way { verb, .. } = way;
+    let leader = agreed(context, &snapshot, way, force)?;
     let scope = &context.scope;
-    if !force && !confirm(&format!("Are you sure you want to {verb} {scope} cluster?"))? {
-        return Err(CtlError::new(format!("Aborted cluster {noun}")));
-    }
     let refused = |why: String| CtlError::new(format!("Failed to {verb} {scope} cluster: {why}"));
     let url = leader.api_url.as_deref().ok_or_else(|| refused("its leader has no API".to_owned()))?;
     let body = json!({"standby_cluster": section});
@@ -84,6 +80,24 @@ async fn change(context: &Context, section: Value, way: &Way, force: bool) -> Re
     line(&format!("{} cluster is successfully {verb}d", seconds()));
     list::print(context, &snapshot);
     Ok(())
+}
+
+/// The leader that is asked.
+pub(super) fn agreed<'a>(context: &Context, snapshot: &'a Snapshot, way: &Way, force: bool) -> Result<&'a MemberView> {
+    let Way { verb, noun, .. } = way;
+    let Some(leader) = snapshot.view.leader_member() else {
+        return Err(CtlError::new(format!("Cluster has no leader, {noun} is not possible")));
+    };
+    if leader.role == Some(way.ends) {
+        return Err(CtlError::new("Cluster is already in the required state"));
+    }
+    line("Current cluster topology");
+    list::print(context, snapshot);
+    let scope = &context.scope;
+    if !force && !confirm(&format!("Are you sure you want to {verb} {scope} cluster?"))? {
+        return Err(CtlError::new(format!("Aborted cluster {noun}")));
+    }
+    Ok(leader)
 }
 
 /// Until a leader has the role and runs, and who led before runs, too.

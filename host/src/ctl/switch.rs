@@ -41,37 +41,55 @@ pub(super) struct Wish {
     pub force: bool,
 }
 
+/// What is going to be asked of a member.
+pub(super) struct Plan {
+    leader: Option<String>,
+    candidate: Option<String>,
+    scheduled: Option<String>,
+}
+
 /// Hands over.
 pub(super) async fn switch(context: Context, wish: Wish) -> Result<()> {
     let context = &context;
     let (store, snapshot) = context.read().await?;
-    line("Current cluster topology");
-    list::print(context, &snapshot);
-    let leader = leader(context, &snapshot, &wish)?;
-    let candidate = candidate(context, &snapshot, &wish, leader.as_deref())?;
-    let paused = snapshot.config.as_ref().and_then(|config| config.get("pause")).and_then(Value::as_bool);
-    let scheduled = schedule(&wish, paused == Some(true))?;
-    consent(context, &snapshot, &wish, candidate.as_deref(), scheduled.as_deref())?;
-    let body = body(wish.action, leader.as_deref(), candidate.as_deref(), scheduled.as_deref());
-    let target = snapshot.view.leader_member().or_else(|| snapshot.view.member(candidate.as_deref()?));
+    let plan = plan(context, &snapshot, &wish)?;
+    let body = body(wish.action, &plan);
+    let target = snapshot.view.leader_member().or_else(|| snapshot.view.member(plan.candidate.as_deref()?));
     let url = target.and_then(|member| member.api_url.clone());
     match post(context, url.as_deref(), wish.action, &body).await {
         Ok(said) if matches!(said.status, 200 | 202) => line(&format!("{} {}", timestamp(), said.body)),
         Ok(said) => {
-            line(&format!("{} failed, details: {}, {}", wish.action.title(), said.status, said.body));
+            line(&unsuccessful(wish.action, &said));
             return Ok(());
         }
         Err(why) => {
             tracing::warn!("the API is not accessible, so the store is asked: {why}");
             let action = wish.action.name();
             line(&format!("{} Could not {action} using Patroni api, falling back to DCS", timestamp()));
-            let candidate = candidate.as_deref().filter(|name| !name.is_empty());
-            write(context, &store, leader.as_deref(), candidate, scheduled.as_deref()).await?;
+            write(context, &store, &plan).await?;
         }
     }
     let snapshot = context.load(&store).await?;
     list::print(context, &snapshot);
     Ok(())
+}
+
+/// Who answers that it does not know may have handed over all the same.
+fn unsuccessful(action: Action, said: &Said) -> String {
+    let how = if said.body.contains("status unknown") { "result unknown" } else { "failed" };
+    format!("{} {how}, details: {}, {}", action.title(), said.status, said.body)
+}
+
+/// Asks for what the wish leaves open.
+pub(super) fn plan(context: &Context, snapshot: &Snapshot, wish: &Wish) -> Result<Plan> {
+    line("Current cluster topology");
+    list::print(context, snapshot);
+    let leader = leader(context, snapshot, wish)?;
+    let candidate = candidate(context, snapshot, wish, leader.as_deref())?;
+    let paused = snapshot.config.as_ref().and_then(|config| config.get("pause")).and_then(Value::as_bool);
+    let scheduled = schedule(wish, paused == Some(true))?;
+    consent(context, snapshot, wish, candidate.as_deref(), scheduled.as_deref())?;
+    Ok(Plan { leader, candidate, scheduled })
 }
 
 fn leader(context: &Context, snapshot: &Snapshot, wish: &Wish) -> Result<Option<String>> {
@@ -172,13 +190,13 @@ fn consent(
 }
 
 /// A switchover names its leader, and its candidate even where it is nobody in particular.
-fn body(action: Action, leader: Option<&str>, candidate: Option<&str>, scheduled: Option<&str>) -> Value {
-    let mut body = Map::from_iter([("candidate".to_owned(), Value::from(candidate))]);
+fn body(action: Action, plan: &Plan) -> Value {
+    let mut body = Map::from_iter([("candidate".to_owned(), Value::from(plan.candidate.clone()))]);
     if action == Action::Switchover {
-        body.insert("leader".to_owned(), Value::from(leader));
+        body.insert("leader".to_owned(), Value::from(plan.leader.clone()));
     }
-    if let Some(at) = scheduled {
-        body.insert("scheduled_at".to_owned(), Value::from(at));
+    if let Some(at) = &plan.scheduled {
+        body.insert("scheduled_at".to_owned(), Value::from(at.clone()));
     }
     Value::Object(body)
 }
@@ -194,12 +212,8 @@ async fn post(context: &Context, url: Option<&str>, action: Action, body: &Value
     Ok(said)
 }
 
-async fn write(
-    context: &Context,
-    store: &Store,
-    leader: Option<&str>,
-    candidate: Option<&str>,
-    scheduled: Option<&str>,
-) -> Result<()> {
+async fn write(context: &Context, store: &Store, plan: &Plan) -> Result<()> {
+    let candidate = plan.candidate.as_deref().filter(|name| !name.is_empty());
+    let (leader, scheduled) = (plan.leader.as_deref(), plan.scheduled.as_deref());
     done(store.write_failover(leader, candidate, scheduled, context.patience()).await)
 }
