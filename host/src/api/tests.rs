@@ -3,5 +3,5 @@
 mod access;
 mod connections;
 mod documents;
-mod support;
+pub(super) mod support;
 mod tls;
