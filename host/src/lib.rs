@@ -2,7 +2,7 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | config | |
+//! | config | tls |
 //! | telemetry | |
 //! | tls | |
 //! | postgres | telemetry, tls |
@@ -12,7 +12,7 @@
 //! | observe | postgres, dcs |
 //! | act | postgres, dcs, methods, fence, config, observe |
 //! | agent | observe, act, fence, telemetry, dcs, postgres, config, methods |
-//! | api | config, telemetry, agent |
+//! | api | config, telemetry, agent, tls |
 //! | ctl | config, dcs, telemetry, tls |
 //! | demo | config, ctl |
 //! | daemon | config, telemetry, postgres, fence, dcs, methods, observe, act, agent, api |

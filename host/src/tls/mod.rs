@@ -1,12 +1,16 @@
 //! TLS to PostgreSQL servers as libpq's `sslmode` and its companions describe it, done with rustls. It opens no
 //! connection and knows no server.
 
+mod key;
+
+pub use key::{private_key, private_key_pem};
+
 use regent_core::model::Account;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,7 +58,7 @@ pub fn encryption(account: &Account, over_socket: bool) -> Result<Encryption, Tl
     let config = match (option("sslcert"), option("sslkey")) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(Path::new(certificate))?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(Path::new(key), &error))?;
+            let key = private_key(Path::new(key), account.sslpassword.as_ref())?;
             builder.with_client_auth_cert(chain, key).map_err(|error| TlsError(error.to_string()))?
         }
         _ => builder.with_no_client_auth(),
