@@ -65,6 +65,8 @@ impl Bed {
         let place = Arc::clone(&made);
         let timing = json!({
             "ttl": TTL, "loop_wait": LOOP_WAIT, "retry_timeout": RETRY_TIMEOUT, "allow_short_ttl": true,
+            // What a rewind leaves whose source dies in the middle, no rewind repairs: without it a person would have to.
+            "postgresql": { "remove_data_directory_on_rewind_failure": true },
         });
         let builder = Cluster::builder("faults").dcs(Dcs::Etcd3).nodes(NODES).dynamic(timing).dynamic(mode.dynamic());
         let builder = builder.local_yaml(move |layout, config| {
