@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(found, expected, "{document}");
     }
 
+    /// HA-46
     #[test]
     fn status_documents_tell_role_and_position() {
         check(json!({"role": "primary", "xlog": {"location": 50}}), Some((false, 50)));

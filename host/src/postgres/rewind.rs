@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
 
+    /// REW-09
     #[test]
     fn a_missing_segment_is_found_in_the_output() {
         let check = |stderr: &str, expected: Option<&str>| {
@@ -264,6 +265,7 @@ mod tests {
         assert_eq!(start_options(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
+    /// REW-10
     #[test]
     fn blocked_options_are_left_out() {
         let option =

@@ -113,6 +113,12 @@ impl World {
         }
     }
 
+    /// The last acknowledged commit is in some data directory.
+    pub fn somebody_has_the_last_commit(&self) -> bool {
+        let Some(last) = self.checks.commits.last() else { return true };
+        self.nodes.iter().filter_map(|node| node.server.log()).any(|log| log.holds(last.index, last.id))
+    }
+
     /// A server became primary by itself: invariant 2, and the third's first half.
     pub fn promoted(&mut self, node: usize) {
         self.statistics.promotions += 1;

@@ -30,6 +30,7 @@ fn what_was_found_once_is_not_found_again() {
     }
 }
 
+/// HA-47, HA-65
 #[test]
 fn ordinary_bad_days_end_well() {
     for seed in 1_000_000..1_000_400 {

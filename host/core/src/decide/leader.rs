@@ -193,7 +193,7 @@ fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {
 }
 
 /// A request that this leader should carry out now.
-fn due_request(case: &Case<'_>) -> Option<FailoverRequest> {
+pub(super) fn due_request(case: &Case<'_>) -> Option<FailoverRequest> {
     let request = open_request(case)?;
     let for_me = request.leader.as_deref().is_none_or(|leader| leader == case.me());
     let elsewhere = request.candidate.as_deref() != Some(case.me());

@@ -249,18 +249,22 @@ impl Memory {
         (self.role == Role::Primary).then(|| self.start_timeout.unwrap_or(view.settings.primary_start_timeout))
     }
 
-    fn absorb_finished(&mut self, view: &View, finished: &FinishedTask) {
-        let failed = matches!(finished.outcome, TaskOutcome::Failed(_) | TaskOutcome::Cancelled);
-        if failed {
-            // Long work that failed is not repeated at full speed: a whole loop, but a comparison of histories, which
-            // waits for a new leader to come up, is cheap and repeated soon.
-            let pause = match finished.task {
-                Task::CompareHistories(_) => Duration::from_millis(500).min(view.settings.loop_wait),
-                Task::Stop { .. } | Task::StopReceiving => Duration::ZERO,
-                _ => view.settings.loop_wait,
-            };
-            self.task_not_before = finished.at + pause;
+    /// Long work that failed is not repeated at full speed: a whole loop, but a comparison of histories, which waits for a
+    /// new leader to come up, is cheap and repeated soon.
+    fn rest_after_failure(&mut self, view: &View, finished: &FinishedTask) {
+        if !matches!(finished.outcome, TaskOutcome::Failed(_) | TaskOutcome::Cancelled) {
+            return;
         }
+        let pause = match finished.task {
+            Task::CompareHistories(_) => Duration::from_millis(500).min(view.settings.loop_wait),
+            Task::Stop { .. } | Task::StopReceiving => Duration::ZERO,
+            _ => view.settings.loop_wait,
+        };
+        self.task_not_before = finished.at + pause;
+    }
+
+    fn absorb_finished(&mut self, view: &View, finished: &FinishedTask) {
+        self.rest_after_failure(view, finished);
         match (&finished.task, &finished.outcome) {
             (Task::Bootstrap, TaskOutcome::Done) => self.bootstrap = Bootstrap::Built,
             (Task::Bootstrap, _) => self.bootstrap = Bootstrap::Failed,
@@ -307,7 +311,12 @@ impl Memory {
                 self.followed = Some(Some(follow.clone()));
             }
             (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
-            (Task::Wipe, TaskOutcome::Done) => self.forget_server(),
+            (Task::Wipe, TaskOutcome::Done) => {
+                if self.announced.is_some() && !self.down {
+                    self.callbacks.push_back((Callback::OnStop, Role::Uninitialized));
+                }
+                self.forget_server();
+            }
             (Task::Clone { .. }, outcome) => self.absorb_clone(outcome),
             _ => {}
         }
@@ -348,6 +357,10 @@ impl Memory {
                 self.release_wanted = true;
                 self.role = Role::Demoted;
                 self.divergence = Divergence::MustCheck;
+                if self.announced == Some(Role::Primary) {
+                    self.callbacks.push_back((Callback::OnRoleChange, Role::Demoted));
+                    self.announced = Some(Role::Demoted);
+                }
             }
             _ => self.divergence = Divergence::MustCheck,
         }
@@ -359,7 +372,14 @@ impl Memory {
         }
         self.divergence = Divergence::MustCheck;
         if self.announced.is_some() {
-            self.callbacks.push_back((Callback::OnStop, self.role));
+            let gone = view.server.data_directory == DataDirectory::Empty;
+            let handed_over = view.lease.is_none() && self.handover.as_ref().is_some_and(|handover| handover.stopping);
+            let role = match self.role {
+                _ if gone => Role::Uninitialized,
+                _ if handed_over => Role::Demoted,
+                role => role,
+            };
+            self.callbacks.push_back((Callback::OnStop, role));
         }
         if matches!(self.role, Role::Primary | Role::Promoted | Role::StandbyLeader) {
             self.role = Role::Demoted;

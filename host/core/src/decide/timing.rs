@@ -120,6 +120,7 @@ fn task_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Moment> {
 mod tests {
     use super::*;
 
+    /// SLOT-02, SLOT-03
     #[test]
     fn slot_names_are_what_the_peer_makes_of_them() {
         let check = |member: &str, expected: &str| assert_eq!(slot_name(member), expected);

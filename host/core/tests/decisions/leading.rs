@@ -102,7 +102,7 @@ fn a_later_timeline_goes_before_a_farther_position() {
     assert!(wins(&race(view(None), &[("b", untold)])), "a peer that tells none is compared by position");
 }
 
-/// HA-20: whom a switchover names goes first among equals only; a failover that names somebody is not compared.
+/// HA-33: whom a switchover names goes first among equals only; a failover that names somebody is not compared.
 #[test]
 fn a_named_candidate_has_to_have_everything() {
     let asked = |leader: Option<&str>| {
@@ -122,7 +122,7 @@ fn a_named_candidate_has_to_have_everything() {
     assert_eq!(rule, 930, "an operator answers for a failover");
 }
 
-/// HA-20: the others stand back for a named candidate that lacks nothing of theirs; else nobody would ever lead.
+/// HA-33: the others stand back for a named candidate that lacks nothing of theirs; else nobody would ever lead.
 #[test]
 fn who_has_more_does_not_stand_back_for_a_named_candidate() {
     let rule = |position| {
@@ -132,7 +132,7 @@ fn who_has_more_does_not_stand_back_for_a_named_candidate() {
     assert_eq!((rule(100), rule(99)), (935, 960));
 }
 
-/// HA-20: after its shutdown the leader hands over to members that have its last record, which begins there.
+/// HA-54: after its shutdown the leader hands over to members that have its last record, which begins there.
 #[test]
 fn a_lock_is_handed_to_who_has_the_last_record() {
     let cluster = view(Some("a")).cluster().expect("it was read").clone();
@@ -376,6 +376,27 @@ fn a_restart_that_takes_too_long_gives_way() {
     assert!(is_stop(&expect(&restarting, limited(), 410), StopMode::Immediate));
     restarting.probes = Some(ProbeRound { begun_at: NOW, answers: answers(None) });
     expect(&restarting, limited(), 490);
+}
+
+/// HA-08: while the primary starts, an operator's request is carried out without waiting for the time to run out.
+#[test]
+fn a_starting_primary_gives_way_when_asked() {
+    let starting = |request| {
+        let mut starting = with_cluster(view(Some("a")), |cluster| cluster.failover = request);
+        let task = Task::Start(StartMode::Primary);
+        starting.running = Some(RunningTask { task, since: NOW, escalated: None, cancelled: false });
+        starting.server.status = Some(PostmasterStatus::Starting);
+        starting.server.monitoring = Observed::Unseen("it starts".into());
+        starting
+    };
+    expect(&starting(None), primary_memory(), 490);
+    let mut asked = starting(failover(Some("a"), Some("b"), None));
+    assert!(matches!(expect(&asked, primary_memory(), 410), Action::Run(Errand::Probe { .. })));
+    let answers = |name: &str| BTreeMap::from([(name.to_owned(), Some(status(100)))]);
+    asked.probes = Some(ProbeRound { begun_at: NOW, answers: answers("c") });
+    expect(&asked, primary_memory(), 490);
+    asked.probes = Some(ProbeRound { begun_at: NOW, answers: answers("b") });
+    assert!(is_stop(&expect(&asked, primary_memory(), 410), StopMode::Immediate));
 }
 
 /// HA-19: an identifier that can not be read is no reason to leave.

@@ -330,6 +330,7 @@ fn a_synchronous_standby_asks_to_be_let_go_of() {
     assert!(matches!(expect(&restart, following(), 615), Action::Wait { .. }));
 }
 
+/// HA-53
 #[test]
 fn a_primary_that_hangs_in_its_stop_is_killed_in_the_end() {
     // HA-53

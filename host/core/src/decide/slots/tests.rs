@@ -83,7 +83,7 @@ fn check(leader: &str, change: impl FnOnce(&mut Situation), expected: &str) {
     assert_eq!(planned(&situation(leader, change)), expected);
 }
 
-/// SLOT-01, SLOT-11: one slot for each member, on every node that could lead, unless nothing is kept for the absent.
+/// SLOT-01, SLOT-11, HA-64: one slot for each member, on every node that could lead, unless nothing is kept for the absent.
 #[test]
 fn each_member_has_a_slot() {
     check("a", |_| {}, "+b +c");
@@ -155,7 +155,8 @@ fn slots_without_a_consumer_are_moved() {
     check("b", old_leader, "c>60");
 }
 
-/// SLOT-04, SLOT-09, SLOT-12: unknown slots go, but none in use, none in maintenance, none that is to be left alone.
+/// SLOT-04, SLOT-09, SLOT-12, PAUSE-14: unknown slots go, but none in use, none in maintenance, none that is to be left
+/// alone.
 #[test]
 fn unknown_slots_are_dropped() {
     let foreign =
@@ -189,7 +190,7 @@ fn unknown_slots_are_dropped() {
     pattern(Some("x"), SlotSettings { plugin: some("test_decoding"), ..Default::default() }, "-x");
 }
 
-/// SLOT-12: a slot that can no longer do what it is for is made anew.
+/// SLOT-12, SLOT-07: a slot that can no longer do what it is for is made anew.
 #[test]
 fn useless_slots_are_made_anew() {
     let with = |row: SlotRow| move |it: &mut Situation| it.server.slots = vec![row, physical("c", 1)];
@@ -302,7 +303,8 @@ fn slots_of_absent_members_are_kept_for_a_while() {
     check("b", standby, "-gone");
 }
 
-/// SLOT-08, SLOT-11: of lasting slots the positions are published, of foreign ones nothing; before 11 there is neither.
+/// SLOT-08, SLOT-11, HA-03: of lasting slots the positions are published, of foreign ones nothing; before 11 there is
+/// neither.
 #[test]
 fn what_the_leader_publishes() {
     let slots = |it: &mut Situation| {
@@ -415,7 +417,7 @@ fn standbys_with_logical_slots_give_feedback() {
     check(&circle, true);
 }
 
-/// SLOT-04: a slot that cannot be brought in order is tried once a loop, not without a pause.
+/// SLOT-04, SLOT-05: a slot that cannot be brought in order is tried once a loop, not without a pause.
 #[test]
 fn what_was_tried_is_tried_again_after_a_loop() {
     let (mut view, memory) = situation("a", |_| {});
