@@ -62,6 +62,16 @@ async fn a_cluster_follows_another_until_it_is_promoted() -> Result<()> {
     let slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'site' AND active";
     ensure!(first.sql_value(slots).await? == "1", "the standby leader uses the slot that was named");
 
+    // The copy hands over, too.
+    let (left, chosen) = (second.name.clone(), other.name.clone());
+    let answer = second.rest("POST", "/switchover", Some(json!({"leader": left, "candidate": chosen}))).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let second = wait_standby_leader(&west).await?;
+    ensure!(second.name == chosen, "{} leads", second.name);
+    west.wait_for("the former leader to stream", SOON, |state| state.streaming() == 2).await?;
+    write(first, "handed over").await?;
+    wait_written(west.node(&left), "handed over").await?;
+
     west.patch_config(json!({"standby_cluster": null})).await?;
     let second = west.wait_healthy(SOON).await?;
     write(second, "promoted").await?;
