@@ -6,11 +6,11 @@ use crate::methods;
 use crate::methods::{MethodError, Progress};
 use crate::observe::server::ServerEvent;
 use crate::postgres::{
-    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Server, Wanted,
+    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Recovery, Server, Wanted,
 };
 use regent_core::model::{
-    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, SlotSpec, Source, StartMode,
-    StopMode, Task, TaskOutcome, Timeline,
+    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, SlotSpec, Source, StandbyCluster,
+    StartMode, StopMode, Task, TaskOutcome, Timeline,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +69,7 @@ pub struct Deeds {
     names: Option<String>,
     taken: Timeline,
     feedback: bool,
+    leads: bool,
 }
 
 impl Deeds {
@@ -84,6 +85,7 @@ impl Deeds {
             names: None,
             taken: Timeline(0),
             feedback: false,
+            leads: false,
         }
     }
 
@@ -103,6 +105,11 @@ impl Deeds {
         Deeds { taken, ..self.clone() }
     }
 
+    /// The same deeds of a member that has the lock, or has not.
+    pub fn with_lock(&self, leads: bool) -> Deeds {
+        Deeds { leads, ..self.clone() }
+    }
+
     /// The same deeds on a server that as standby reports the rows that it needs to its source, whatever the user's
     /// parameters say: its logical slots, or those of standbys behind it, would lose them otherwise (SLOT-10).
     pub fn with_feedback(self, feedback: bool) -> Deeds {
@@ -120,12 +127,13 @@ impl Deeds {
 
     /// A standby waits for nobody, whatever it has to do once it is primary.
     pub(super) fn wanted_replica(&self, target: FollowTarget) -> Wanted {
-        let forced = self.feedback.then(|| ("hot_standby_feedback".to_owned(), "on".to_owned()));
-        Wanted {
-            synchronous_standby_names: self.names.as_ref().map(|_| String::new()),
-            forced: forced.into_iter().collect(),
-            ..Wanted::replica(target)
-        }
+        let synchronous_standby_names = self.names.as_ref().map(|_| String::new());
+        let forced = self.feedback.then(|| ("hot_standby_feedback".to_owned(), "on".to_owned())).into_iter().collect();
+        let wanted = Wanted { synchronous_standby_names, forced, ..Wanted::replica(FollowTarget::None) };
+        let site = self.effective.settings.standby_cluster.as_ref();
+        let role = if site.is_some() && self.leads { Role::StandbyLeader } else { Role::Replica };
+        let overrides = site.map(|site| site_overrides(site, role)).unwrap_or_default();
+        Wanted { role, recovery: Recovery::Standby { follow: target, overrides }, ..wanted }
     }
 
     /// The local server as it is configured.
@@ -135,7 +143,8 @@ impl Deeds {
 
     /// Takes a new configuration; says whether the server's part of it changed.
     pub fn reconfigure(&mut self, effective: &Arc<Effective>) -> bool {
-        let changed = effective.server != self.effective.server;
+        let changed = effective.server != self.effective.server
+            || effective.settings.standby_cluster != self.effective.settings.standby_cluster;
         self.server.settings = Arc::new(effective.server.clone());
         self.effective = Arc::clone(effective);
         changed
@@ -226,7 +235,11 @@ impl Deeds {
     }
 
     async fn clone_from(&self, source: Option<Source>, only_basebackup: bool) -> Result<(), MethodError> {
-        let configured = &self.effective.server.create_replica_methods;
+        // Whoever copies the remote side is the first of a standby cluster.
+        let site = self.effective.settings.standby_cluster.as_ref();
+        let first = site.filter(|_| source.as_ref().is_none_or(Source::is_remote));
+        let configured =
+            first.map_or(&self.effective.server.create_replica_methods, |site| &site.create_replica_methods);
         let basebackup = ["basebackup".to_owned()];
         let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
         let progress = |progress: Progress| tracing::debug!("{}: {} bytes", progress.method, progress.bytes);
@@ -249,6 +262,9 @@ impl Deeds {
 
     /// A clone takes no slot, for there is none yet; the standby that comes of it does.
     fn with_slot(&self, source: Source) -> Source {
+        if source.is_remote() {
+            return source;
+        }
         let slot =
             self.effective.settings.use_slots.then(|| regent_core::decide::slot_name(&self.server.settings.name));
         Source { slot, ..source }
@@ -368,6 +384,13 @@ impl Deeds {
 
     /// A rewind that fails says something about the local data only if its source was there all the time (REW-04).
     async fn rewind(&self, source: &Source) -> Result<TaskOutcome, MethodError> {
+        // A member says when its first checkpoint as primary is written; a remote side is made to write one (REW-08).
+        if source.is_remote()
+            && let Err(error) = self.server.checkpoint_at(source, CHECKPOINT_LIMIT).await
+        {
+            tracing::warn!("the rewind is tried again later: {}", describe(&error));
+            return Ok(TaskOutcome::Cancelled);
+        }
         let Err(error) = self.server.pg_rewind(source, WORK_LIMIT).await else {
             return Ok(TaskOutcome::Done);
         };
@@ -466,6 +489,17 @@ fn stopped_end(control: &ControlData) -> LocalEnd {
         return LocalEnd { timeline, lsn: control.minimum_recovery_end, in_recovery: true };
     }
     LocalEnd { timeline: control.checkpoint_timeline, lsn: control.checkpoint, in_recovery: false }
+}
+
+/// What the remote side of a standby cluster says about recovery. Only its leader lags behind on purpose (SB-02).
+fn site_overrides(site: &StandbyCluster, role: Role) -> BTreeMap<String, String> {
+    let delay = site.recovery_min_apply_delay.as_ref().filter(|_| role == Role::StandbyLeader);
+    let said = [
+        ("restore_command", site.restore_command.as_ref()),
+        ("archive_cleanup_command", site.archive_cleanup_command.as_ref()),
+        ("recovery_min_apply_delay", delay),
+    ];
+    said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
 }
 
 /// An operator's command, its words split as a shell would.

@@ -15,7 +15,7 @@ const CHECKPOINT_LIMIT: Duration = Duration::from_secs(3600);
 pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result<Finding, PgError> {
     match errand {
         // Members are asked by the loop itself, which knows where they are.
-        Errand::Probe { .. } => {}
+        Errand::Probe { .. } | Errand::AskFailsafe { .. } => {}
         Errand::SyncSlots { create, unwanted, advance, .. } => {
             return sync_slots(deeds, &create, &unwanted, &advance).await;
         }

@@ -42,6 +42,8 @@ pub enum Finding {
     BrokenSlots(Vec<String>),
     /// Rows of the local history.
     History(Vec<HistoryRow>),
+    /// Whether this leader may go on.
+    Failsafe(regent_core::model::FailsafeRound),
     /// The control file.
     Control(Observed<ControlData>),
 }

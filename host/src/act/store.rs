@@ -51,6 +51,7 @@ pub async fn call(store: &Store, call: &StoreCall, input: Input, budget: Duratio
         }
         StoreCall::WriteSync { sync, over } => without_value(store.write_sync(sync, over.clone(), budget).await),
         StoreCall::DeleteSync { version } => without_value(store.delete_sync(version.clone(), budget).await),
+        StoreCall::WriteFailsafe { members } => without_value(store.write_failsafe(members, budget).await),
         StoreCall::WriteHistory { rows } => without_value(store.write_history(rows, budget).await),
     }
 }

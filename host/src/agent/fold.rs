@@ -57,6 +57,7 @@ impl Agent {
         let deadline = sent_at + self.view.settings.ttl.min(lease.ttl());
         self.view.lease = Some(LeaseView { deadline, renewed_at: sent_at, attempted_at: sent_at });
         self.lease = Some(lease);
+        self.view.failsafe.kept_at = None;
         self.view.store.lease_ran_out = false;
         self.view.store.lock_refused = false;
         if *call == StoreCall::Acquire {
@@ -247,6 +248,7 @@ impl Agent {
     fn take_finding(&mut self, errand: Errand, begun_at: Moment, finding: Finding) {
         match (errand, finding) {
             (_, Finding::Probes(round)) => self.view.probes = Some(round),
+            (_, Finding::Failsafe(round)) => self.take_failsafe_round(&round),
             (_, Finding::Control(control)) => self.view.server.take_control(control),
             (_, Finding::History(rows)) => self.view.store.local_history = Some(rows),
             (Errand::SyncSlots { wanted, .. }, finding) => {

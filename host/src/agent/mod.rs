@@ -7,11 +7,13 @@
 pub mod configuration;
 mod document;
 mod event;
+mod failsafe;
 mod fold;
 pub mod handle;
 pub mod journal;
 mod perform;
 mod publish;
+mod readers;
 mod requests;
 mod watchdog;
 
@@ -65,6 +67,7 @@ pub struct Agent {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     requests: mpsc::Receiver<Request>,
+    readers: readers::Readers<dcs::Snapshot>,
     published: watch::Sender<Arc<Published>>,
     generation: u64,
     snapshot: Option<Arc<dcs::Snapshot>>,
@@ -118,6 +121,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         events,
         sender,
         requests,
+        readers: readers::Readers::default(),
         published: published_sender,
         generation: 1,
         snapshot: None,
@@ -153,6 +157,7 @@ fn initial_view(parts: &Parts, now: Moment) -> View {
         settings: Arc::new(parts.configuration.effective.settings.clone()),
         store: regent_core::model::StoreView { has_configuration, ..Default::default() },
         lease: None,
+        failsafe: Default::default(),
         server: parts.watch.initial(),
         running: None,
         finished: None,
@@ -219,6 +224,7 @@ impl Agent {
             );
             self.view.lease = None;
             self.lease = None;
+            self.view.failsafe.kept_at = None;
             self.view.store.lease_ran_out = true;
         }
         if let Some(guard) = &self.parts.guard {
@@ -321,6 +327,7 @@ impl Agent {
 fn is_routine(verdict: &Verdict) -> bool {
     match &verdict.action {
         Action::Run(Errand::SyncSlots { create, unwanted, .. }) => create.is_empty() && unwanted.is_empty(),
+        Action::Run(Errand::AskFailsafe { .. }) => true,
         Action::Store(_) => verdict.situation == "heartbeat",
         _ => false,
     }

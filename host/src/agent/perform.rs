@@ -90,7 +90,10 @@ impl Agent {
     /// Deeds on the server as the rules want it: with the standbys that its commits wait for as primary.
     fn deeds(&self) -> act::Deeds {
         let deeds = self.parts.deeds.with_standby_names(self.memory.durability.names.clone());
-        deeds.with_timeline(self.memory.newest_timeline).with_feedback(feedback_needed(&self.view))
+        deeds
+            .with_timeline(self.memory.newest_timeline)
+            .with_feedback(feedback_needed(&self.view))
+            .with_lock(self.view.lease.is_some())
     }
 
     fn forget_fulfilled_request(&mut self, task: &Task) {
@@ -153,6 +156,7 @@ impl Agent {
     fn errand(&self, errand: Errand) -> act::ErrandWork {
         match errand {
             Errand::Probe { members, former_leader } => self.probe_work(members, former_leader),
+            Errand::AskFailsafe { members } => self.failsafe_work(members),
             other => self.deeds().errand(other, self.memory.role),
         }
     }
@@ -173,10 +177,10 @@ impl Agent {
         };
         members
             .iter()
-            .filter_map(|name| cluster.member(name))
-            .filter_map(|member| {
-                let url = member.api_url.clone()?;
-                Some(crate::observe::probe::Target { name: member.name.clone(), url })
+            .filter_map(|name| {
+                let published = cluster.member(name).and_then(|member| member.api_url.clone());
+                let url = published.or_else(|| cluster.failsafe.as_ref()?.get(name).cloned())?;
+                Some(crate::observe::probe::Target { name: name.clone(), url })
             })
             .collect()
     }
@@ -206,6 +210,7 @@ pub(super) fn describe(action: &Action) -> String {
             StoreCall::ClearFailover { .. } => "clear the failover key".to_owned(),
             StoreCall::WriteSync { sync, .. } => format!("let the sync key name [{}]", sync.standbys.join(", ")),
             StoreCall::DeleteSync { .. } => "remove the sync key".to_owned(),
+            StoreCall::WriteFailsafe { .. } => "write the failsafe key".to_owned(),
             StoreCall::WriteHistory { .. } => "write the history key".to_owned(),
         },
         Action::Begin(task) => format!("begin {task}"),
@@ -220,6 +225,10 @@ pub(super) fn describe(action: &Action) -> String {
 fn describe_errand(errand: &Errand) -> String {
     match errand {
         Errand::Probe { members, .. } => format!("ask {}", members.join(", ")),
+        Errand::AskFailsafe { members } => {
+            let names: Vec<_> = members.keys().map(String::as_str).collect();
+            format!("ask [{}] whether this leader may go on", names.join(", "))
+        }
         Errand::SyncSlots { create, unwanted, advance, .. } => {
             let create: Vec<&str> = create.iter().map(|slot| slot.name.as_str()).collect();
             let (create, unwanted) = (create.join(", "), unwanted.join(", "));

@@ -5,6 +5,7 @@ use super::document::MemberDocument;
 use regent_core::model::{HistoryRow, StatusView, SyncState, Version};
 use regent_plugin_api::host::{Backend, DcsError, ErrorKind, Expect, Key, KeyKind, Write};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -162,6 +163,12 @@ impl Store {
     /// Writes the history of timelines.
     pub async fn write_history(&self, rows: &[HistoryRow], budget: Duration) -> Answer<()> {
         self.put(KeyKind::History, encode_history(rows), Expect::Any, budget).await
+    }
+
+    /// Says which members have to be asked in failsafe mode.
+    pub async fn write_failsafe(&self, members: &BTreeMap<String, String>, budget: Duration) -> Answer<()> {
+        let value = serde_json::json!(members).to_string().into_bytes();
+        self.put(KeyKind::Failsafe, value, Expect::Any, budget).await
     }
 
     /// Removes every key of the cluster.

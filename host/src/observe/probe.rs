@@ -73,7 +73,7 @@ async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<MemberStat
     parse(&document).ok_or_else(|| "its status document has no WAL position".to_owned())
 }
 
-fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

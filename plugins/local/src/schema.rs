@@ -54,9 +54,10 @@ fn create(path: &Path) -> std::io::Result<()> {
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     patience::give(connection)?;
-    // Not a write-ahead log: a reader that is locked out of one blocks far longer than the timeout says.
-    connection.pragma_update(None, "journal_mode", "TRUNCATE")?;
-    // A lock that a power cut forgets is a lock of before the boot: it has ended anyway.
+    // With a write-ahead log nobody waits for the disk while the file is locked, and readers wait for nobody: a daemon
+    // that is frozen at a bad moment would keep all others out for as long as it stands still.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // What has to outlive a power cut is synced after its commit, without the lock; a lease is none of it.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -64)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -68,6 +69,17 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.execute("UPDATE counter SET boot = ?1, revision = revision + 1", [&boot])?;
     }
     transaction.commit()
+}
+
+/// Makes what was committed until now outlive a power cut. A log that is gone went into the file, which was synced.
+pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match std::fs::File::open(log) {
+        Ok(log) => log.sync_data(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Counts the revision up; gives the new one.

@@ -451,6 +451,8 @@ impl Cluster {
 
     async fn control(&self, mut command: std::process::Command, arguments: &[&str]) -> Result<Output> {
         let node = self.nodes.first().context("the cluster has no nodes")?;
+        let (user, password) = config::SUPERUSER;
+        command.env("PGUSER", user).env("PGPASSWORD", password).env("PGDATABASE", "postgres");
         command.arg("-c").arg(&node.layout.config_path).args(arguments);
         let mut command = tokio::process::Command::from(command);
         let output = tokio::time::timeout(CTL_DEADLINE, command.kill_on_drop(true).output());

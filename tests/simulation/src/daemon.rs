@@ -118,6 +118,7 @@ impl Daemon {
             settings: Arc::new(settings),
             store: StoreView { has_configuration: true, ..StoreView::default() },
             lease: None,
+            failsafe: Default::default(),
             server,
             running: None,
             finished: None,

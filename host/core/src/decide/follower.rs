@@ -67,7 +67,7 @@ fn follows(case: &Case<'_>) -> bool {
     case.task_is_idle() && !case.holds_lease() && case.view.server.is_standby()
 }
 
-fn can_be_mended(case: &Case<'_>) -> bool {
+pub(super) fn can_be_mended(case: &Case<'_>) -> bool {
     let settings = &case.view.settings;
     let rewindable = case.view.server.control.value().is_some_and(|control| control.can_rewind);
     (settings.use_pg_rewind && rewindable) || settings.remove_data_directory_on_diverged_timelines
@@ -150,12 +150,16 @@ fn copy_slots(case: &mut Case<'_>) -> Decision {
 
 /// PostgreSQL sleeps for five seconds after an attempt that failed, say because the leader was restarting; whatever is
 /// written in that time exists on the leader alone.
-fn reconnect(case: &mut Case<'_>) -> Decision {
+pub(super) fn reconnect(case: &mut Case<'_>) -> Decision {
     let Some(Some(source)) = case.memory.followed.clone() else {
         return None;
     };
     let monitoring = case.view.server.monitoring.value()?;
-    let leader = case.other_leader().filter(|_| follows(case))?.to_owned();
+    let leader = match case.other_leader() {
+        Some(leader) if follows(case) => leader.to_owned(),
+        _ if super::site::leads_site(case) => source.name.clone(),
+        _ => return None,
+    };
     if source.name != leader || monitoring.is_primary || monitoring.streaming_from.is_some() {
         return None;
     }

@@ -2,8 +2,11 @@
 
 use super::case::{Case, Decision};
 use super::election::switch_targets;
+use super::site::is_in_office;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
-use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, WallTime};
+use crate::model::{
+    Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, View, WallTime,
+};
 use std::time::Duration;
 
 /// How long a hand-over waits for a candidate to connect: longer than PostgreSQL sleeps between two attempts.
@@ -16,7 +19,7 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
         number: 810,
         situation: "leader",
-        sentence: "In maintenance, a lock whose server is not a primary is given back.",
+        sentence: "In maintenance, a lock whose server is not a primary is given back, but in a standby cluster.",
         apply: release_in_pause,
     },
     Rule {
@@ -90,6 +93,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: write_history,
     },
     Rule {
+        number: 857,
+        situation: "leader",
+        sentence: "In failsafe mode the failsafe key names every member and where it can be asked.",
+        apply: super::failsafe::write_key,
+    },
+    Rule {
         number: 860,
         situation: "leader",
         sentence: "A new primary writes a checkpoint, so that others can be rewound to it.",
@@ -116,7 +125,7 @@ pub(super) fn leads(case: &Case<'_>) -> bool {
 }
 
 fn release_in_pause(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.paused() || case.view.server.is_primary() {
+    if !leads(case) || !case.paused() || is_in_office(case) {
         return None;
     }
     if is_named(case) {
@@ -135,7 +144,7 @@ fn release_unwanted(case: &mut Case<'_>) -> Decision {
     if !leads(case) || !case.memory.release_wanted {
         return None;
     }
-    if case.view.server.is_primary() {
+    if is_in_office(case) {
         case.memory.release_wanted = false;
         return None;
     }
@@ -146,7 +155,7 @@ fn release_unwanted(case: &mut Case<'_>) -> Decision {
 
 fn release_unguarded(case: &mut Case<'_>) -> Decision {
     let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
-    if !leads(case) || case.paused() || case.view.server.is_primary() || !unguarded {
+    if !leads(case) || case.paused() || is_in_office(case) || !unguarded {
         return None;
     }
     case.call_or_wait(StoreCall::Release { optime: None }, Reason::GuardMissing)
@@ -154,21 +163,16 @@ fn release_unguarded(case: &mut Case<'_>) -> Decision {
 
 fn promote(case: &mut Case<'_>) -> Decision {
     let asked_for = !case.paused() || is_named(case);
-    if !leads(case) || case.view.server.is_primary() || !asked_for || case.view.requests.shutdown {
+    if !leads(case) || is_in_office(case) || !asked_for || case.view.requests.shutdown {
         return None;
     }
-    // The pid file says so a little later than the control file, at which the promotion ended.
-    let promoted = case.view.finished.as_ref().is_some_and(|finished| {
-        finished.task == Task::Promote
-            && finished.outcome == TaskOutcome::Done
-            && case.view.now.since(finished.at) < PROMOTION_SHOWS
-    });
-    if promoted {
+    if was_just_promoted(case.view) {
         return case.wait(Reason::PromotionEnds);
     }
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
     let lease = case.view.lease?;
     let confirmed = case.view.store.failing_since.is_none()
+        && case.view.failsafe.kept_at.is_none()
         && case.view.now < lease.deadline - fast_stop_budget(case.view.settings.ttl);
     if !confirmed {
         return None;
@@ -178,6 +182,16 @@ fn promote(case: &mut Case<'_>) -> Decision {
         case.memory.followed = None;
     }
     decision
+}
+
+/// Whether the server is none that follows though it looks like one: the pid file says so a little later than the
+/// control file, at which the promotion ended.
+pub(super) fn was_just_promoted(view: &View) -> bool {
+    view.finished.as_ref().is_some_and(|finished| {
+        finished.task == Task::Promote
+            && finished.outcome == TaskOutcome::Done
+            && view.now.since(finished.at) < PROMOTION_SHOWS
+    })
 }
 
 fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {
@@ -208,7 +222,7 @@ fn waits_for_its_time(case: &Case<'_>, request: &FailoverRequest) -> bool {
 }
 
 fn clear_request(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let request = case.fresh_cluster()?.failover.clone().filter(|request| !request.is_empty())?;
@@ -220,7 +234,7 @@ fn clear_request(case: &mut Case<'_>) -> Decision {
 }
 
 fn ask_for_candidates(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let request = due_request(case)?;
@@ -245,7 +259,7 @@ fn ask_for_candidates(case: &mut Case<'_>) -> Decision {
 }
 
 fn stop_for_handover(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let request = due_request(case)?;
@@ -271,7 +285,8 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
     }
     case.memory.comes_back = true;
     let reason = Reason::HandingOver { to: request.candidate, targets };
-    Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first: true }), reason))
+    let checkpoint_first = case.view.server.is_primary();
+    Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first }), reason))
 }
 
 /// The server sends its log to this member at present, so that a fast stop ends only after the member has all of it. Of
@@ -284,7 +299,7 @@ fn is_connected(case: &Case<'_>, name: &str) -> bool {
 }
 
 fn restore_keys(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let cluster = case.fresh_cluster()?;
@@ -342,7 +357,7 @@ fn first_checkpoint(case: &mut Case<'_>) -> Decision {
 }
 
 fn sync_slots(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     slots(case)
@@ -365,5 +380,9 @@ fn go_on(case: &mut Case<'_>) -> Decision {
     if !leads(case) {
         return None;
     }
-    case.wait(Reason::Leading)
+    if case.is_standby_site() {
+        return case.wait(Reason::LeadingSite);
+    }
+    let kept = case.view.failsafe.kept_at.is_some();
+    case.wait(if kept { Reason::KeptByMembers } else { Reason::Leading })
 }

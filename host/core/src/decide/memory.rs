@@ -5,7 +5,7 @@ use crate::model::{
     Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, Moment, Observed, Role, Source, StartMode,
     StoreCallKind, Task, TaskOutcome, Timeline, View,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// The memory of one member's decisions.
@@ -58,12 +58,22 @@ pub struct Memory {
     pub down: bool,
     /// The lock's holder before it was lost.
     pub former_leader: Option<String>,
+    /// When the answers were asked for that were last looked at in a race.
+    pub heard_round: Option<Moment>,
     /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
     pub newest_timeline: Timeline,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
     pub request_refused: bool,
     /// When another member that could be promoted was last in the store.
     pub heir_seen: Option<Moment>,
+    /// When members were last in the store, as far as failsafe mode remembers them.
+    pub members_seen: BTreeMap<String, Moment>,
+    /// The last failsafe key that was sent to the store and not read back; empty where there is none.
+    pub failsafe_written: BTreeMap<String, String>,
+    /// When members were last asked whether this leader may go on without the store.
+    pub failsafe_asked_at: Option<Moment>,
+    /// The word given to a leader at that moment needs not be kept: it stepped down since.
+    pub word_returned: Option<Moment>,
     /// Slots of members that are away, and of logical slots that were brought over.
     pub slots: SlotsMemory,
     /// Synchronous mode.
@@ -181,9 +191,14 @@ impl Default for Memory {
             backoff: None,
             down: false,
             former_leader: None,
+            heard_round: None,
             newest_timeline: Timeline(0),
             request_refused: false,
             heir_seen: None,
+            members_seen: BTreeMap::new(),
+            failsafe_written: BTreeMap::new(),
+            failsafe_asked_at: None,
+            word_returned: None,
             slots: SlotsMemory::default(),
             durability: Durability::default(),
             seen_up: false,
@@ -204,6 +219,7 @@ impl Memory {
         }
         self.absorb_server(view);
         self.absorb_cluster(view);
+        super::failsafe::absorb(self, view);
         if self.race.is_none() {
             self.unsettled_since = None;
         }
@@ -256,9 +272,9 @@ impl Memory {
             (Task::Bootstrap, TaskOutcome::Done) => self.bootstrap = Bootstrap::Built,
             (Task::Bootstrap, _) => self.bootstrap = Bootstrap::Failed,
             (Task::SetAsideFailedBootstrap, _) => self.bootstrap = Bootstrap::Idle,
-            (Task::Start(mode), outcome) => self.absorb_start(mode, outcome),
+            (Task::Start(mode), outcome) => self.absorb_start(view, mode, outcome),
             (Task::Restart(mode), outcome) => {
-                self.absorb_start(mode, outcome);
+                self.absorb_start(view, mode, outcome);
                 if *outcome == TaskOutcome::Done && self.announced == Some(self.role) {
                     self.callbacks.push_back((Callback::OnRestart, self.role));
                 }
@@ -286,6 +302,8 @@ impl Memory {
                 self.newest_timeline = self.newest_timeline.max(leader.timeline);
                 self.divergence = super::judge(local, leader);
             }
+            // The remote side may be away for long, or for good: its standby cluster does not wait for it.
+            (Task::CompareHistories(source), _) if source.is_remote() => self.divergence = Divergence::None,
             (Task::Rewind(_), TaskOutcome::Done) => {
                 self.divergence = Divergence::None;
                 self.slots.forget_copies();
@@ -302,19 +320,31 @@ impl Memory {
                 }
                 self.forget_server();
             }
-            (Task::Clone { .. }, TaskOutcome::Done) => {
-                self.forget_server();
-                self.divergence = Divergence::None;
-                self.role = Role::Replica;
-                self.clone_from_leader = false;
-            }
+            (Task::Clone { .. }, outcome) => self.absorb_clone(outcome),
             _ => {}
         }
     }
 
-    fn absorb_start(&mut self, mode: &StartMode, outcome: &TaskOutcome) {
+    fn absorb_clone(&mut self, outcome: &TaskOutcome) {
+        let first = self.bootstrap == Bootstrap::Building;
+        if *outcome == TaskOutcome::Done {
+            self.forget_server();
+            self.divergence = Divergence::None;
+            self.role = Role::Replica;
+            self.clone_from_leader = false;
+        }
+        if first {
+            let done = *outcome == TaskOutcome::Done;
+            self.bootstrap = if done { Bootstrap::Built } else { Bootstrap::Failed };
+        }
+    }
+
+    fn absorb_start(&mut self, view: &View, mode: &StartMode, outcome: &TaskOutcome) {
         self.start_timeout = None;
         self.comes_back = false;
+        // A standby leader that can not be started holds others up.
+        let leads_site = view.settings.standby_cluster.is_some() && view.lease.is_some();
+        self.release_wanted |= leads_site && *outcome != TaskOutcome::Done;
         match outcome {
             TaskOutcome::Done => {
                 self.restarting_in_place = false;
@@ -369,7 +399,8 @@ impl Memory {
     }
 
     fn absorb_server(&mut self, view: &View) {
-        let promoting = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        let running = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        let promoting = running || super::leader::was_just_promoted(view);
         if view.server.is_primary() {
             if self.role != Role::Primary {
                 self.history_written = None;
@@ -379,8 +410,12 @@ impl Memory {
             self.seen_up = true;
             self.divergence = Divergence::Unknown;
         } else if view.server.is_standby() {
-            self.role = if promoting { Role::Promoted } else { Role::Replica };
-            self.checkpoint_pending = false;
+            self.role = match (promoting, leads_site(view, self.role)) {
+                (true, _) => Role::Promoted,
+                (false, true) => Role::StandbyLeader,
+                (false, false) => Role::Replica,
+            };
+            self.checkpoint_pending &= promoting;
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
             self.absorb_stopped_server(view);
@@ -462,9 +497,19 @@ impl Memory {
         match self.announced {
             Some(role) if role == self.role && !self.down => {}
             Some(role) if role != self.role => self.callbacks.push_back((Callback::OnRoleChange, self.role)),
+            None if self.role == Role::StandbyLeader => {
+                self.callbacks.push_back((Callback::OnStart, Role::Replica));
+                self.callbacks.push_back((Callback::OnRoleChange, self.role));
+            }
             _ => self.callbacks.push_back((Callback::OnStart, self.role)),
         }
         self.announced = Some(self.role);
         self.down = false;
     }
+}
+
+/// This member has the lock of a standby cluster, or of one that was until now and is about to be promoted.
+fn leads_site(view: &View, role: Role) -> bool {
+    let site = view.settings.standby_cluster.is_some() || role == Role::StandbyLeader;
+    site && view.lease.is_some_and(|lease| view.now < lease.deadline)
 }

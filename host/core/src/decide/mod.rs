@@ -11,6 +11,7 @@ mod divergence;
 mod down;
 mod durability;
 mod election;
+mod failsafe;
 mod fence;
 mod follower;
 mod guard;
@@ -20,6 +21,7 @@ mod leaderless;
 mod memory;
 mod reason;
 mod requested;
+mod site;
 mod slots;
 mod tasks;
 mod timing;
@@ -29,6 +31,7 @@ pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
 pub use durability::{Durability, Mark};
 pub use election::{Standing, switch_targets};
+pub use failsafe::{give_word, prolonged};
 pub use guard::{GuardOrder, guard_order};
 pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
@@ -55,12 +58,14 @@ pub struct Rule {
 pub fn rules() -> impl Iterator<Item = Rule> {
     [
         fence::RULES,
+        failsafe::RULES,
         heartbeat::RULES,
         requested::SHUTDOWN_RULES,
         tasks::RULES,
         directory::RULES,
         requested::RULES,
         down::RULES,
+        site::RULES,
         leader::RULES_BEFORE,
         durability::RULES,
         leader::RULES,

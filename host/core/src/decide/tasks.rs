@@ -138,6 +138,9 @@ fn source_is_gone(case: &mut Case<'_>) -> Decision {
         Task::Rewind(source) | Task::CompareHistories(source) => source,
         _ => return None,
     };
+    if source.is_remote() && case.is_standby_site() {
+        return None;
+    }
     let leader = case.fresh_cluster()?.leader_name();
     if leader.is_none() || leader == Some(source.name.as_str()) {
         return None;

@@ -80,10 +80,13 @@ fn remembered_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Mome
     let race = memory.race.as_ref().map(|race| race.again_at);
     let handover = memory.handover.as_ref().map(|handover| handover.probe_again_at);
     let set = memory.durability.set_at + settings.loop_wait;
-    [Some(memory.task_not_before), Some(set), mark, leaving, memory.barred_until, race, handover]
+    let failsafe = super::failsafe::next_round(view, memory.failsafe_asked_at);
+    let forgotten = settings.failsafe_mode.then(|| view.started_at + settings.ttl);
+    [Some(memory.task_not_before), Some(set), mark, leaving, memory.barred_until, race, handover, failsafe, forgotten]
         .into_iter()
         .flatten()
         .chain(backoff.into_iter().flatten())
+        .chain(super::failsafe::bound_moments(view, memory))
 }
 
 /// When long work has taken too long, and when failed errands are run again.

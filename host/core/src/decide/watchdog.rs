@@ -4,7 +4,7 @@
 use super::Memory;
 use super::case::{Case, Decision};
 use super::{Action, Reason};
-use crate::model::{FenceMode, Moment, StopMode, StoreCall, Task, View, WatchdogState};
+use crate::model::{FenceMode, LeaseView, Moment, StopMode, StoreCall, Task, View, WatchdogState};
 
 /// The order in force for the watchdog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +33,17 @@ pub fn watchdog_order(view: &View, memory: &Memory) -> WatchdogOrder {
     let promoting = matches!(&view.running, Some(running) if running.task == Task::Promote);
     let writing = view.server.may_take_writes() || promoting;
     match view.lease.filter(|lease| view.now < lease.deadline) {
-        Some(lease) if writing => WatchdogOrder::Feed { renewed_at: lease.renewed_at },
+        Some(lease) if writing => WatchdogOrder::Feed { renewed_at: last_kept(view, lease) },
         Some(_) if memory.release_wanted => WatchdogOrder::Close,
-        Some(lease) if view.server.is_standby() => WatchdogOrder::Feed { renewed_at: lease.renewed_at },
+        Some(lease) if view.server.is_standby() => WatchdogOrder::Feed { renewed_at: last_kept(view, lease) },
         None if writing => WatchdogOrder::Leave,
         _ => WatchdogOrder::Close,
     }
+}
+
+/// When the lock was last renewed, or the members last let its leader go on without the store.
+fn last_kept(view: &View, lease: LeaseView) -> Moment {
+    view.failsafe.kept_at.map_or(lease.renewed_at, |kept| kept.max(lease.renewed_at))
 }
 
 /// The watchdog is required and was not to be had.
@@ -56,7 +61,7 @@ pub(super) fn stop_unwatched(case: &mut Case<'_>) -> Decision {
 }
 
 pub(super) fn release_unwatched(case: &mut Case<'_>) -> Decision {
-    if !super::leader::leads(case) || case.paused() || case.view.server.is_primary() || !is_missing(case) {
+    if !super::leader::leads(case) || case.paused() || super::site::is_in_office(case) || !is_missing(case) {
         return None;
     }
     case.call(StoreCall::Release { optime: None }, Reason::WatchdogMissing)

@@ -1,6 +1,7 @@
 //! The nouns: everything that can be known about a cluster, a server and a store, as plain data.
 
 mod cluster;
+mod failsafe;
 mod lsn;
 mod server;
 mod server_settings;
@@ -14,6 +15,7 @@ mod time;
 mod view;
 
 pub use cluster::*;
+pub use failsafe::*;
 pub use lsn::*;
 pub use server::*;
 pub use server_settings::*;

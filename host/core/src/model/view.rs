@@ -23,6 +23,8 @@ pub struct View {
     pub store: StoreView,
     /// The lock, where we hold it and its end is ahead.
     pub lease: Option<LeaseView>,
+    /// Failsafe mode.
+    pub failsafe: super::FailsafeView,
     /// The local server.
     pub server: ServerView,
     /// The long work that is going on; at most one.
@@ -155,6 +157,11 @@ pub enum StoreCall {
     DeleteSync {
         /// Only this version.
         version: Version,
+    },
+    /// Say which members have to be asked in failsafe mode.
+    WriteFailsafe {
+        /// Names and API addresses.
+        members: BTreeMap<String, String>,
     },
     /// Write the history of timelines.
     WriteHistory {
@@ -337,6 +344,11 @@ pub enum Errand {
         /// Who among them is not worth a long wait: it had the lock and lost it.
         former_leader: Option<String>,
     },
+    /// Ask members whether this leader may go on without the store.
+    AskFailsafe {
+        /// Names and API addresses.
+        members: BTreeMap<String, String>,
+    },
     /// Drop, create and move slots, in this order.
     SyncSlots {
         /// Slots to have, sorted.
@@ -375,6 +387,8 @@ pub enum Errand {
 pub enum ErrandKind {
     /// See [`Errand::Probe`].
     Probe,
+    /// See [`Errand::AskFailsafe`].
+    AskFailsafe,
     /// See [`Errand::SyncSlots`].
     SyncSlots,
     /// See [`Errand::CheckpointAfterPromote`].
@@ -398,6 +412,7 @@ impl Errand {
     pub fn kind(&self) -> ErrandKind {
         match self {
             Errand::Probe { .. } => ErrandKind::Probe,
+            Errand::AskFailsafe { .. } => ErrandKind::AskFailsafe,
             Errand::SyncSlots { .. } => ErrandKind::SyncSlots,
             Errand::CheckpointAfterPromote => ErrandKind::CheckpointAfterPromote,
             Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,

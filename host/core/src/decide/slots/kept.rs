@@ -4,7 +4,7 @@
 use super::super::{Memory, slot_name};
 use super::wanted::{permanent_physical, wanted};
 use super::{COPY_AGAIN, SINCE_ADVANCE};
-use crate::model::{Lsn, Moment, Observed, SlotSpec, StatusView, View};
+use crate::model::{Lsn, Moment, Observed, Role, SlotSpec, StatusView, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -90,13 +90,16 @@ impl SlotsMemory {
     }
 }
 
-/// What the leader says of its position and its slots: only from a primary that answered lately (HA-03).
+/// What the leader says of its position and its slots: only from a server that answered lately (HA-03). A standby
+/// leader's position is what it has of the remote side's log.
 pub fn published_status(view: &View, memory: &Memory) -> Option<StatusView> {
     let Observed::Seen { value, at } = &view.server.monitoring else {
         return None;
     };
     let young = view.now.since(*at) <= view.settings.loop_wait + Duration::from_secs(2);
-    let position = value.current_lsn.filter(|_| value.is_primary && young)?;
+    let leads_site = memory.role == Role::StandbyLeader && !value.is_primary;
+    let position = if leads_site { value.position() } else { value.current_lsn.filter(|_| value.is_primary) };
+    let position = position.filter(|_| young)?;
     let mut status = StatusView { optime: Some(position), ..StatusView::default() };
     if view.server.version < SINCE_ADVANCE || !view.settings.use_slots {
         return Some(status);
