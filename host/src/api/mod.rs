@@ -6,6 +6,7 @@ mod access;
 mod ciphers;
 mod cluster;
 mod configuration;
+mod failsafe;
 mod head;
 mod health;
 mod in_force;

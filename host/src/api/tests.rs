@@ -3,5 +3,6 @@
 mod access;
 mod connections;
 mod documents;
+mod failsafe;
 pub(super) mod support;
 mod tls;

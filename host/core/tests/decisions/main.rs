@@ -3,9 +3,13 @@
 #[path = "../../src/model/testing.rs"]
 mod testing;
 
+mod callbacks;
+mod failsafe;
 mod leading;
 mod maintenance;
+mod site;
 mod situation;
+mod watchdog;
 
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
 use regent_core::model::*;
@@ -14,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use testing::{NOW, monitoring, settings};
 
+/// HA-04
 #[test]
 fn a_primary_without_the_lock_is_stopped() {
     let mut lost = view(Some("a"));
@@ -95,6 +100,7 @@ fn a_crashed_primary_is_started_in_place_or_gives_way() {
     assert_eq!(reason(&crashed), (730, regent_core::decide::Reason::StartFailed));
 }
 
+/// REW-03, REW-04, REW-05, REW-08
 #[test]
 fn a_diverged_server_is_rewound_and_never_wiped_without_a_setting() {
     let mut old = view(Some("b"));
@@ -107,7 +113,27 @@ fn a_diverged_server_is_rewound_and_never_wiped_without_a_setting() {
 
     let wipe = Settings { use_pg_rewind: false, remove_data_directory_on_diverged_timelines: true, ..settings() };
     old.settings = Arc::new(wipe);
-    assert_eq!(expect(&old, memory, 760), Action::Begin(Task::Wipe));
+    assert_eq!(expect(&old, memory.clone(), 760), Action::Begin(Task::Wipe));
+
+    old.settings = Arc::new(settings());
+    let failed = Memory { divergence: Divergence::RewindFailed, ..memory.clone() };
+    assert!(matches!(expect(&old, failed.clone(), 770), Action::Begin(Task::Start(StartMode::Follow(_)))));
+    old.settings = Arc::new(Settings { remove_data_directory_on_rewind_failure: true, ..settings() });
+    assert_eq!(expect(&old, failed, 760), Action::Begin(Task::Wipe));
+
+    let leader_is = |change: fn(&mut MemberView)| {
+        let mut old = old.clone();
+        let (cluster, at) = old.store.snapshot.take().expect("there is one");
+        let mut cluster = (*cluster).clone();
+        cluster.members.iter_mut().filter(|member| member.name == "b").for_each(change);
+        old.store.snapshot = Some((Arc::new(cluster), at));
+        old
+    };
+    let without_checkpoint = leader_is(|leader| leader.checkpoint_after_promote = Some(false));
+    assert!(matches!(expect(&without_checkpoint, memory.clone(), 755), Action::Wait { .. }));
+    let promoting = leader_is(|leader| leader.role = Some(Role::Replica));
+    let unchecked = Memory { divergence: Divergence::MustCheck, ..memory };
+    assert!(matches!(expect(&promoting, unchecked, 750), Action::Wait { .. }), "it is no primary yet");
 }
 
 fn status(position: u64) -> MemberStatus {
@@ -144,6 +170,48 @@ fn the_member_with_most_of_the_log_takes_the_lock_and_ties_are_broken() {
     assert_eq!(race(100, &[("b", 90)]), (960, Action::Store(StoreCall::Acquire)));
     assert!(matches!(race(100, &[("b", 110)]), (960, Action::Wait { .. })));
     assert_eq!(race(100, &[("b", 100), ("c", 100)]), (960, Action::Store(StoreCall::Acquire)));
+}
+
+/// A silent member delays the answers by two seconds, a busy store what is done with them; neither may make the race begin
+/// anew each time. `make faults` had no leader until the silent member's key was gone.
+#[test]
+fn answers_that_come_late_are_looked_at() {
+    let mut free = view(None);
+    free.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    let (role, announced, followed) = (Role::Replica, Some(Role::Replica), Some(None));
+    let mut memory = Memory { role, announced, followed, ..Memory::default() };
+    assert!(matches!(decide(&free, &mut memory).action, Action::Run(Errand::Probe { .. })));
+    let answers = |position| [("b".to_owned(), Some(status(position))), ("c".to_owned(), None)].into();
+    let at = |milliseconds| {
+        let mut later = free.clone();
+        later.now = NOW + Duration::from_millis(milliseconds);
+        later.store.member_written_at = Some(later.now);
+        if let Some((_, read_at)) = &mut later.store.snapshot {
+            *read_at = later.now;
+        }
+        later.probes = Some(ProbeRound { begun_at: NOW, answers: answers(90) });
+        later
+    };
+    assert_eq!(expect(&at(2_000), memory.clone(), 960), Action::Store(StoreCall::Acquire));
+
+    let mut busy = memory.clone();
+    for milliseconds in [2_000, 2_600, 3_200, 3_800] {
+        let mut later = at(milliseconds);
+        later.store.in_flight = Some(StoreCallKind::TouchMember);
+        let verdict = decide(&later, &mut busy);
+        assert!(matches!((verdict.rule, &verdict.action), (960, Action::Wait { .. })), "{verdict:?}");
+    }
+    assert_eq!(expect(&at(3_900), busy.clone(), 960), Action::Store(StoreCall::Acquire));
+    let verdict = decide(&at(4_100), &mut busy);
+    assert!(matches!(verdict.action, Action::Run(Errand::Probe { .. })), "they are too old now: {verdict:?}");
+
+    // Whoever stands back asks again after the pause, counted from the answers.
+    let mut behind = at(2_000);
+    behind.probes = Some(ProbeRound { begun_at: NOW, answers: answers(900) });
+    assert!(matches!(decide(&behind, &mut memory).action, Action::Wait { .. }));
+    let again = at(2_750);
+    behind = View { now: again.now, store: again.store, ..behind };
+    assert!(matches!(decide(&behind, &mut memory).action, Action::Run(Errand::Probe { .. })));
 }
 
 /// A bench run gave the lock to a member at 0/413E1A8 while another had 0/413E258 and answered with an older reading.
@@ -195,8 +263,8 @@ fn a_member_that_still_receives_is_asked_again() {
     assert_eq!(expect(&free, memory, 960), Action::Store(StoreCall::Acquire));
 }
 
-/// A verdict on one leader's history says nothing of the next leader's: a standby that was ahead of the new leader
-/// asked it for its old timeline every five seconds, for ever.
+/// REW-02, REW-11: a verdict on one leader's history says nothing of the next leader's: a standby that was ahead of the
+/// new leader asked it for its old timeline every five seconds, for ever.
 #[test]
 fn a_standby_is_compared_with_each_new_leader() {
     let mut standby = view(Some("b"));
@@ -225,8 +293,8 @@ fn a_standby_is_compared_with_each_new_leader() {
     assert_eq!(decide(&standby, &mut memory).rule, 1015, "it still does not stream");
 }
 
-/// A switchover hung for as long as anybody watched: the last reading of the control file came in with the time of
-/// the one before, and the leader, its server down, waited for another while it went on renewing its lock.
+/// HA-54: a switchover hung for as long as anybody watched: the last reading of the control file came in with the time
+/// of the one before, and the leader, its server down, waited for another while it went on renewing its lock.
 #[test]
 fn an_older_reading_of_the_control_file_replaces_no_newer_one() {
     let seen = |state, at| Observed::Seen { value: control(state), at };
@@ -253,6 +321,15 @@ fn a_promotion_is_not_begun_twice() {
     let finished = FinishedTask { number: 1, task: Task::Promote, outcome: TaskOutcome::Done, at: NOW };
     promoted.finished = Some(finished);
     assert!(matches!(expect(&promoted, memory.clone(), 825), Action::Wait { .. }));
+
+    // REW-08: nor is it forgotten that its checkpoint is due: `make faults` saw pg_rewind run against a server without it.
+    let mut after = memory.clone();
+    assert!(matches!(decide(&promoted, &mut after).action, Action::Wait { .. }));
+    assert_eq!((after.role, after.checkpoint_pending), (Role::Promoted, true));
+    promoted.server.status = Some(PostmasterStatus::Ready);
+    after.announced = Some(Role::Primary);
+    assert_eq!(expect(&promoted, after, 860), Action::Run(Errand::CheckpointAfterPromote));
+    promoted.server.status = Some(PostmasterStatus::Standby);
     promoted.finished.as_mut().expect("just set").at = NOW - Duration::from_secs(2);
     assert_eq!(expect(&promoted, memory, 825), Action::Begin(Task::Promote));
 }
@@ -284,6 +361,14 @@ fn the_guard_is_armed_for_who_can_write_and_has_somebody_to_give_way_to() {
     let mut restarted = view(Some("a"));
     restarted.lease = None;
     assert_eq!(guard_order(&restarted, &primary_memory()), GuardOrder::Keep, "what it was told last stays");
+    let mut alone = view(Some("a"));
+    let (cluster, at) = alone.store.snapshot.take().expect("there is one");
+    let mut cluster = (*cluster).clone();
+    cluster.members.retain(|member| member.name == "a");
+    alone.store.snapshot = Some((Arc::new(cluster), at));
+    assert_eq!(guard_order(&alone, &primary_memory()), GuardOrder::StandDown, "there never was anybody else");
+    let remembered = Memory { heir_seen: Some(NOW), ..primary_memory() };
+    assert_eq!(guard_order(&alone, &remembered), expected, "who is away may come back");
 }
 
 #[test]
