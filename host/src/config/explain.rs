@@ -2,7 +2,7 @@
 
 use super::errors::Place;
 use super::local::LocalConfig;
-use super::parameters::is_controlled;
+use super::parameters::{controlled_default, is_controlled};
 use super::reading::at;
 use super::redact::{is_secret, redacted};
 use super::schema::{self, Applied, Kind, Layer, Setting};
@@ -38,7 +38,9 @@ pub fn explain(local: &LocalConfig, dynamic: Option<&Value>, key: &str) -> Resul
     let layer = layer(setting, key);
     let here = at(&local.document, key).map(|value| (shown(key, value), local.place_of(key)));
     let shared = dynamic.and_then(|dynamic| at(dynamic, key)).map(|value| shown(key, value));
-    let default = Some(setting.default).filter(|default| !default.is_empty()).map(str::to_owned);
+    let controlled = key.strip_prefix("postgresql.parameters.").and_then(controlled_default);
+    let default = controlled.or(Some(setting.default).filter(|default| !default.is_empty())).map(str::to_owned);
+    let applied = if controlled.is_some() { Applied::OnServerRestart } else { setting.applied };
     let from_here = here.as_ref().map(|(value, _)| value.clone()).filter(|_| layer != Layer::Dynamic);
     let from_all = shared.clone().filter(|_| layer != Layer::Local);
     Ok(Explanation {
@@ -48,7 +50,7 @@ pub fn explain(local: &LocalConfig, dynamic: Option<&Value>, key: &str) -> Resul
             Layer::Dynamic => "the configuration that all members share",
             Layer::Either => "both; this node's configuration wins",
         },
-        applied: match setting.applied {
+        applied: match applied {
             Applied::AtRuntime => "at once, or with the next heartbeat",
             Applied::OnServerRestart => "when the PostgreSQL server is restarted",
             Applied::OnDaemonRestart => "when the daemon is restarted",
@@ -132,6 +134,7 @@ mod tests {
         };
         check("ttl", None, Some("40"), Some("40"));
         check("loop_wait", None, None, Some("10"));
+        check("postgresql.parameters.wal_level", None, None, Some("replica"));
         check("scope", Some("a"), None, Some("a"));
         check("postgresql.parameters.max_connections", Some("5"), Some("50"), Some("50"));
         check("postgresql.parameters.work_mem", Some("1MB"), Some("8MB"), Some("1MB"));

@@ -63,8 +63,10 @@ impl Surroundings {
                 file.display()
             )));
         }
-        let source = Source::new(Some(file.unwrap_or(default)), ports::patroni_variables());
-        let mut local = LocalConfig::load(&source).map_err(|error| CtlError::new(error.to_string()))?;
+        // Nobody has to have the default file, nor any.
+        let file = Some(file.unwrap_or(default)).filter(|file| file.exists());
+        let source = Source::new(file, ports::patroni_variables());
+        let mut local = LocalConfig::load_if_any(&source).map_err(|error| CtlError::new(error.to_string()))?;
         if let Some(url) = given.text("dcs-url").or_else(|| variable("DCS_URL")) {
             store_url::put(&mut local.document, &url)?;
         }

@@ -57,7 +57,9 @@ async fn ask(context: &Context, snapshot: &Snapshot) -> BTreeMap<String, Said> {
     for member in &snapshot.view.members {
         let Some(url) = &member.api_url else { continue };
         let said = context.call(Method::GET, url, "patroni", None).await;
-        let document = said.and_then(|said| serde_json::from_str(&said.body).map_err(|error| error.to_string()));
+        let document = said.and_then(|said| {
+            serde_json::from_str(&said.body).map_err(|_| format!("status code={}, and no document", said.status))
+        });
         answers.insert(member.name.clone(), document);
     }
     answers
