@@ -1,6 +1,6 @@
 //! Completions for shells, and manual pages: drawn from the table of commands.
 
-use super::{Argument, COMMANDS, Command, Count, GLOBAL, Setting, Takes};
+use super::{Argument, COMMANDS, Command, Count, GLOBAL, HELP, Setting, Takes};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ValueHint};
 use clap_complete::Shell;
@@ -35,6 +35,10 @@ fn whole(program: &str) -> clap::Command {
         .about("Shows and changes clusters: reads the store, asks their members to act")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .disable_help_flag(true)
+        .arg(Arg::new("version").long("version").help("Print our version").action(ArgAction::Version))
+        .arg(help())
         .subcommand_required(true)
         .args(GLOBAL.iter().map(option))
         .subcommands(COMMANDS.iter().map(one))
@@ -44,6 +48,8 @@ fn one(command: &Command) -> clap::Command {
     clap::Command::new(command.name)
         .about(command.about)
         .disable_version_flag(true)
+        .disable_help_flag(true)
+        .arg(help())
         .args(command.settings.iter().map(option))
         .args(
             command
@@ -52,6 +58,11 @@ fn one(command: &Command) -> clap::Command {
                 .enumerate()
                 .map(|(index, one)| argument(one, index + 1 == command.arguments.len())),
         )
+}
+
+/// There is no short one: `-h` is free for options.
+fn help() -> Arg {
+    Arg::new("help").long("help").help(HELP.about).action(ArgAction::Help)
 }
 
 fn option(setting: &Setting) -> Arg {
