@@ -104,4 +104,7 @@ install: setup-etcd
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
 	install -m 755 $(TARGET)/release/regent $(TARGET)/release/regentctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(PLUGINS:%=$(TARGET)/release/libregent_dcs_%.so) $(DESTDIR)$(PREFIX)/lib/regent/plugins/
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(TARGET)/release/regentctl man >$(DESTDIR)$(PREFIX)/share/man/man1/regentctl.1
+	$(TARGET)/release/regentctl completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/regentctl
 	@if [ '$(PATRONICTL)' = 1 ]; then ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; fi

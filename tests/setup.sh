@@ -219,7 +219,14 @@ check_consul() {
 
 check_peer() {
     local place=".cache/patroni-$PEER" python=/usr/bin/python3
-    [[ -f "$place/complete" ]] && return 0
+    if [[ -f "$place/complete" ]]; then
+        # An earlier one knows no Consul.
+        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul' 2>/dev/null; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[consul]==$PEER" >&2 ||
+                say "SKIPPED: the tests with Patroni on Consul: its client could not be installed"
+        fi
+        return 0
+    fi
     if [[ "$1" == install ]]; then
         [[ -x "$python" ]] || python="$(command -v python3 || true)"
         if [[ -n "$python" ]] && ! "$python" -c 'import ensurepip' 2>/dev/null && may_install; then
@@ -228,14 +235,14 @@ check_peer() {
         say "installing Patroni $PEER into $place"
         rm -rf "$place"
         if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,psycopg3]==$PEER" >&2; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,consul,psycopg3]==$PEER" >&2; then
             touch "$place/complete"
             return 0
         fi
         rm -rf "$place"
     fi
     say "SKIPPED: the tests with Patroni's own nodes and patronictl: Patroni $PEER is not in $place"
-    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,psycopg3]==$PEER'"
+    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,psycopg3]==$PEER'"
 }
 
 # PostgreSQL refuses to run as root, and so do we.

@@ -1,5 +1,6 @@
 //! Long work on the local server, performed: one function a task.
 
+use super::site::recovery_overrides;
 use super::{ErrandWork, TaskWork, errands};
 use crate::config::Effective;
 use crate::methods;
@@ -9,8 +10,8 @@ use crate::postgres::{
     self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Recovery, Server, Wanted,
 };
 use regent_core::model::{
-    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, SlotSpec, Source, StandbyCluster,
-    StartMode, StopMode, Task, TaskOutcome, Timeline,
+    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, SlotSpec, Source, StartMode,
+    StopMode, Task, TaskOutcome, Timeline,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -132,7 +133,7 @@ impl Deeds {
         let wanted = Wanted { synchronous_standby_names, forced, ..Wanted::replica(FollowTarget::None) };
         let site = self.effective.settings.standby_cluster.as_ref();
         let role = if site.is_some() && self.leads { Role::StandbyLeader } else { Role::Replica };
-        let overrides = site.map(|site| site_overrides(site, role)).unwrap_or_default();
+        let overrides = site.map(|site| recovery_overrides(site, role)).unwrap_or_default();
         Wanted { role, recovery: Recovery::Standby { follow: target, overrides }, ..wanted }
     }
 
@@ -489,17 +490,6 @@ fn stopped_end(control: &ControlData) -> LocalEnd {
         return LocalEnd { timeline, lsn: control.minimum_recovery_end, in_recovery: true };
     }
     LocalEnd { timeline: control.checkpoint_timeline, lsn: control.checkpoint, in_recovery: false }
-}
-
-/// What the remote side of a standby cluster says about recovery. Only its leader lags behind on purpose (SB-02).
-fn site_overrides(site: &StandbyCluster, role: Role) -> BTreeMap<String, String> {
-    let delay = site.recovery_min_apply_delay.as_ref().filter(|_| role == Role::StandbyLeader);
-    let said = [
-        ("restore_command", site.restore_command.as_ref()),
-        ("archive_cleanup_command", site.archive_cleanup_command.as_ref()),
-        ("recovery_min_apply_delay", delay),
-    ];
-    said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
 }
 
 /// An operator's command, its words split as a shell would.

@@ -3,6 +3,7 @@
 
 mod deeds;
 mod errands;
+mod site;
 pub mod store;
 
 pub use deeds::{Deeds, StopControl};

@@ -69,20 +69,10 @@ pub fn member(
         replay_lsn: replica.and_then(|monitoring| monitoring.replayed_lsn),
         receive_lsn: replica.and_then(|monitoring| monitoring.received_lsn),
         replication_state: replica.and_then(|monitoring| monitoring.replication_state.clone()),
-        timeline: timeline(view),
+        timeline: memory.next_timeline.map(|(timeline, _)| timeline).or_else(|| view.own_timeline()),
         scheduled_restart,
         pause: view.settings.paused,
     }
-}
-
-/// The server's timeline, as far as it is known.
-pub fn timeline(view: &View) -> Option<regent_core::model::Timeline> {
-    let monitoring = view.server.monitoring.value().filter(|_| view.server.postmaster.is_some());
-    let said = monitoring.and_then(|monitoring| monitoring.timeline);
-    said.or_else(|| {
-        let control = view.server.control.value()?;
-        Some(control.checkpoint_timeline.max(control.minimum_recovery_timeline))
-    })
 }
 
 fn unfinished_checkpoint(view: &View, memory: &Memory) -> bool {

@@ -53,7 +53,7 @@ impl Agent {
             monitoring,
             monitoring_at,
             position_final: self.memory.position_is_final(view),
-            timeline: document::timeline(view).map(|timeline| timeline.0),
+            timeline: view.own_timeline().map(|timeline| timeline.0),
             system_id: view.server.control.value().map(|control| control.system_id.clone()),
             tags: document::tags(view, &self.memory),
             pending_restart: self.pending_restart.clone(),

@@ -26,7 +26,19 @@ impl LocalConfig {
     /// # Errors
     /// With everything that is wrong: texts that are no YAML, and keys whose values are of the wrong kind.
     pub fn load(source: &Source) -> Result<LocalConfig, ConfigErrors> {
-        let Gathered { mut document, places, mut warnings, mut errors } = gather(source)?;
+        LocalConfig::read(gather(source)?.if_any(source)?)
+    }
+
+    /// The same, but nothing may be configured: what an operator's command needs may stand on its command line.
+    ///
+    /// # Errors
+    /// As [`LocalConfig::load`].
+    pub fn load_if_any(source: &Source) -> Result<LocalConfig, ConfigErrors> {
+        LocalConfig::read(gather(source)?)
+    }
+
+    fn read(gathered: Gathered) -> Result<LocalConfig, ConfigErrors> {
+        let Gathered { mut document, places, mut warnings, mut errors } = gathered;
         warnings.extend(legacy::modernise_local(&mut document));
         for finding in check::local(&document) {
             let place = places.of(&finding.path);

@@ -69,6 +69,11 @@ pub(super) fn is_controlled(name: &str) -> bool {
     DERIVED.contains(&name) || CONTROLLED.iter().any(|controlled| controlled.name == name)
 }
 
+/// What a controlled parameter is where nobody sets it.
+pub(super) fn controlled_default(name: &str) -> Option<&'static str> {
+    CONTROLLED.iter().find(|controlled| controlled.name == name).map(|controlled| controlled.default)
+}
+
 /// A section of parameters with lower-case names (CFG-18) and values as text; a `null` takes a parameter away.
 fn section(document: &Value, path: &str) -> BTreeMap<String, Option<String>> {
     let map = at(document, path).and_then(Value::as_object);

@@ -94,12 +94,19 @@ pub(super) fn gather(source: &Source) -> Result<Gathered, ConfigErrors> {
     } else {
         gathered.variables(&source.environment);
     }
-    let empty = gathered.document.as_object().is_none_or(Map::is_empty);
-    if empty && gathered.errors.is_empty() {
-        let place = path.map_or(Place::Nowhere, |path| Place::File(path.to_owned(), None));
-        return Err(ConfigErrors(vec![ConfigError::whole(place, "Config is empty.")]));
-    }
     Ok(gathered)
+}
+
+impl Gathered {
+    /// Something is configured, or wrong.
+    pub fn if_any(self, source: &Source) -> Result<Gathered, ConfigErrors> {
+        let empty = self.document.as_object().is_none_or(Map::is_empty);
+        if empty && self.errors.is_empty() {
+            let place = source.existing_path().map_or(Place::Nowhere, |path| Place::File(path.to_owned(), None));
+            return Err(ConfigErrors(vec![ConfigError::whole(place, "Config is empty.")]));
+        }
+        Ok(self)
+    }
 }
 
 impl Gathered {

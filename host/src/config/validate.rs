@@ -53,7 +53,7 @@ pub enum Look {
 /// # Errors
 /// When there is nothing to check: no configuration, or a text that is no YAML.
 pub fn validate(source: &Source, look: Look) -> Result<Vec<Failure>, ConfigErrors> {
-    let mut gathered = gather(source)?;
+    let mut gathered = gather(source)?.if_any(source)?;
     let _told = legacy::modernise_local(&mut gathered.document);
     let mut checking = Checking { document: &gathered.document, failures: Vec::new() };
     for error in &gathered.errors {

@@ -6,7 +6,9 @@ use super::members::Choice;
 use super::restart::{self, RestartOptions};
 use super::usage::{self, Command, Given, Wrong};
 use super::watch::Pace;
-use super::{CtlError, Result, dsn, flush, history, list, output, pause, query, reinit, remove, standby, switch};
+use super::{
+    CtlError, Result, doctor, dsn, explain, flush, history, list, output, pause, query, reinit, remove, standby, switch,
+};
 use super::{version, why};
 use crate::telemetry::logging::{self, Look};
 use std::ffi::OsString;
@@ -119,6 +121,17 @@ impl Call {
                 let last = given.number("last").unwrap_or(10);
                 why::why(&self.cluster()?, &given.arguments("MEMBER_NAMES"), last, &self.format()).await
             }
+            "completions" => {
+                let shell = given.argument("SHELL").unwrap_or_default();
+                output::line(usage::completions(&self.program, &shell).trim_end());
+                Ok(())
+            }
+            "man" => self.manual(),
+            "doctor" => doctor::doctor(&self.surroundings, &self.cluster_in_group()?).await,
+            "config" => {
+                let key = given.argument("KEY").unwrap_or_default();
+                explain::key(self.surroundings.local(), self.shared().await, &key)
+            }
             "show-config" => configuration::show(&self.cluster_in_group()?).await,
             "history" => history::history(&self.cluster_in_group()?, &self.format()).await,
             _ => self.act(name).await,
@@ -148,6 +161,24 @@ impl Call {
             "demote-cluster" => standby::demote(&self.cluster()?, &self.other(), force).await,
             _ => standby::promote(&self.cluster()?, force).await,
         }
+    }
+
+    fn manual(&self) -> Result<()> {
+        let command = self.given.argument("COMMAND");
+        if let Some(name) = &command
+            && usage::find(name).is_err()
+        {
+            return Err(CtlError::new(format!("No such command '{name}'.")));
+        }
+        let page = usage::manual(&self.program, command.as_deref());
+        output::line(page.map_err(|error| CtlError::new(error.to_string()))?.trim_end());
+        Ok(())
+    }
+
+    /// The configuration that all members share.
+    async fn shared(&self) -> Result<Option<serde_json::Value>> {
+        let context = self.surroundings.cluster(None, self.group().or(self.surroundings.group()))?;
+        Ok(context.read().await?.1.config)
     }
 
     fn group(&self) -> Option<u32> {
@@ -249,6 +280,7 @@ impl Call {
         let given = &self.given;
         RestartOptions {
             any: given.is("any"),
+            rolling: given.is("rolling"),
             scheduled: given.text("scheduled"),
             version: given.text("pg-version"),
             pending: given.is("pending"),

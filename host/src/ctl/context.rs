@@ -27,6 +27,7 @@ pub(super) struct Surroundings {
     ctl: CtlSettings,
     group: Option<u32>,
     client: reqwest::Client,
+    local: std::sync::Arc<LocalConfig>,
 }
 
 /// A command's cluster and all that is configured.
@@ -62,8 +63,10 @@ impl Surroundings {
                 file.display()
             )));
         }
-        let source = Source::new(Some(file.unwrap_or(default)), ports::patroni_variables());
-        let mut local = LocalConfig::load(&source).map_err(|error| CtlError::new(error.to_string()))?;
+        // Nobody has to have the default file, nor any.
+        let file = Some(file.unwrap_or(default)).filter(|file| file.exists());
+        let source = Source::new(file, ports::patroni_variables());
+        let mut local = LocalConfig::load_if_any(&source).map_err(|error| CtlError::new(error.to_string()))?;
         if let Some(url) = given.text("dcs-url").or_else(|| variable("DCS_URL")) {
             store_url::put(&mut local.document, &url)?;
         }
@@ -78,12 +81,24 @@ impl Surroundings {
         let client = member_client(&ctl, Verify::from_outside(&ctl));
         let client = client.map_err(|error| CtlError::new(error.to_string()))?;
         let group = effective.citus.map(|citus| citus.group);
-        Ok(Surroundings { settings: effective.settings, dcs: effective.dcs, ctl, group, client })
+        Ok(Surroundings {
+            settings: effective.settings,
+            dcs: effective.dcs,
+            ctl,
+            group,
+            client,
+            local: std::sync::Arc::new(local.clone()),
+        })
     }
 
     /// The configured group of a distributed database.
     pub fn group(&self) -> Option<u32> {
         self.group
+    }
+
+    /// The local configuration as it was read.
+    pub fn local(&self) -> &LocalConfig {
+        &self.local
     }
 
     /// The configured cluster's name; empty where there is none.

@@ -3,8 +3,10 @@
 mod cli;
 mod configuration;
 mod context;
+mod doctor;
 mod document;
 mod dsn;
+mod explain;
 mod flush;
 mod history;
 mod list;
@@ -17,6 +19,7 @@ mod reinit;
 mod remove;
 mod restart;
 mod role;
+mod rolling;
 mod rows;
 mod sheet;
 mod standby;

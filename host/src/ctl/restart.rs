@@ -4,7 +4,7 @@ use super::context::Context;
 use super::members::{Choice, Unnamed, Unreached, choose, consent, failed, names};
 use super::output::{ask, confirm, line};
 use super::when::{When, example};
-use super::{CtlError, Result};
+use super::{CtlError, Result, rolling};
 use crate::dcs::Snapshot;
 use regent_core::model::MemberView;
 use reqwest::Method;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 #[derive(Default)]
 pub(super) struct RestartOptions {
     pub any: bool,
+    pub rolling: bool,
     pub scheduled: Option<String>,
     pub version: Option<String>,
     pub pending: bool,
@@ -24,6 +25,9 @@ pub(super) struct RestartOptions {
 pub(super) async fn restart(context: &Context, choice: &Choice, options: &RestartOptions) -> Result<()> {
     let (_, snapshot) = context.read().await?;
     let Plan { members, body, scheduled } = plan(context, &snapshot, choice, options)?;
+    if options.rolling {
+        return rolling::roll(context, &snapshot, members, &body).await;
+    }
     let mut unreached = Unreached::default();
     for member in &members {
         let raw = snapshot.members_raw.get(&member.name);
@@ -43,10 +47,13 @@ pub(super) struct Plan {
 
 /// Asks for what the options leave open.
 pub(super) fn plan(context: &Context, snapshot: &Snapshot, choice: &Choice, options: &RestartOptions) -> Result<Plan> {
+    if options.rolling && options.scheduled.is_some() {
+        return Err(CtlError::new("--rolling and --scheduled are mutually exclusive options"));
+    }
     let mut members = choose(context, snapshot, choice, Unnamed::All)?;
     let scheduled = match &options.scheduled {
         Some(at) => at.clone(),
-        None if choice.force => "now".to_owned(),
+        None if choice.force || options.rolling => "now".to_owned(),
         None => ask(&format!("When should the restart take place (e.g. {}) ", example()), Some("now"))?,
     };
     let scheduled = When::read(&scheduled)?;

@@ -10,7 +10,7 @@ use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, Entry, ErrorKind, Expect, Key, Lease, OpenArgs, Result, Snapshot,
     WatchEnd, Write,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 const TTL_MIN: Duration = Duration::from_secs(2);
 
 /// Servers grant no longer session.
-const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A transaction's usual limit is 512 KiB, and values grow by a third in it.
 const VALUE_BYTES_MAX: u64 = 256 << 10;
@@ -35,6 +35,8 @@ pub struct Consul {
     pub(crate) session: tokio::sync::Mutex<Session>,
     pub(crate) catalogue: tokio::sync::Mutex<Catalogue>,
     memory: Mutex<Memory>,
+    /// A transaction on the lock went unanswered: it may be applied yet, as long as the session in it lives.
+    pub(crate) lock_unsure: AtomicBool,
 }
 
 impl Backend for Consul {
@@ -61,6 +63,7 @@ impl Backend for Consul {
             session: tokio::sync::Mutex::new(session),
             catalogue: tokio::sync::Mutex::default(),
             memory: Mutex::new(Memory::new(keys.clone())),
+            lock_unsure: AtomicBool::new(false),
             keys,
         })
     }

@@ -5,7 +5,8 @@ use crate::call::Repeat;
 use crate::kv::{Kv, Op, Tried, Trouble, Txn};
 use crate::session::Held;
 use regent_dcs_common::clock;
-use regent_plugin_sdk::{Cx, Lease, Result, Write, log};
+use regent_plugin_sdk::{Cx, DcsError, ErrorKind, Lease, Result, Write, log};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a transaction is tried again with what turned out to be there.
@@ -19,6 +20,10 @@ impl Consul {
             let held = session.fresh(cx, self.ttl()).await?;
             match self.take(cx, &held, value, also).await {
                 Err(Trouble::SessionGone) if !last => session.forget(),
+                Ok(None) => {
+                    self.settle_lock(cx, &mut session).await;
+                    return Ok(None);
+                }
                 other => return Ok(other?),
             }
         }
@@ -39,7 +44,7 @@ impl Consul {
             }
             ops.push(Op::Lock(&leader, value, &held.id));
             ops.extend(along.iter().map(|(path, value)| Op::Set(path, value)));
-            let txn = self.agent.txn(cx, Repeat::Write, &ops).await?;
+            let txn = self.lock_txn(cx, &ops).await?;
             if txn.written.is_some() {
                 return Ok(self.taken(held, &txn, value, &along, begun));
             }
@@ -101,7 +106,7 @@ impl Consul {
             let versions: Vec<_> = news.iter().map(|(path, _)| self.version(path)).collect();
             let write = |((path, value), index)| Op::Cas(path, value, index);
             ops.extend(news.iter().map(|(path, value)| (path.as_str(), value.as_slice())).zip(versions).map(write));
-            let txn = self.agent.txn(cx, Repeat::Write, &ops).await?;
+            let txn = self.lock_txn(cx, &ops).await?;
             unsure |= txn.unsure;
             if txn.written.is_some() {
                 self.note(&txn, &news);
@@ -132,7 +137,7 @@ impl Consul {
         let mut ops = vec![Op::CheckSession(&leader, &lease.session), Op::Delete(&leader)];
         ops.push(Op::Lock(&leader, member, &held.id));
         ops.extend(along.iter().map(|(path, value)| Op::Set(path, value)));
-        let txn = self.agent.txn(cx, Repeat::Write, &ops).await?;
+        let txn = self.lock_txn(cx, &ops).await?;
         if txn.written.is_some() {
             return Ok(self.taken(held, &txn, member, &along, begun));
         }
@@ -144,7 +149,7 @@ impl Consul {
 
     /// Gives the lock back, in the version that is there: a late request must not remove a lock that was taken again.
     pub(crate) async fn release(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<bool> {
-        let session = self.session.lock().await;
+        let mut session = self.session.lock().await;
         let ours = session.held(self.ttl()).map(|held| held.id.clone());
         let leader = self.keys.leader();
         let along = self.along(also);
@@ -154,21 +159,36 @@ impl Consul {
             let is_ours =
                 |lock: &Kv| lock.session == lease.session || ours.as_ref().is_some_and(|id| *id == lock.session);
             let Some(lock) = lock.filter(|lock| is_ours(lock) && lock.value == self.keys.member().as_bytes()) else {
+                self.settle_lock(cx, &mut session).await;
                 // It is not ours any more; if an earlier try went unanswered, that one gave it back.
                 return Ok(unsure);
             };
             let mut ops = vec![Op::CheckIndex(&leader, lock.index)];
             ops.extend(along.iter().map(|(path, value)| Op::Set(path, value)));
             ops.push(Op::Delete(&leader));
-            let txn = self.agent.txn(cx, Repeat::Write, &ops).await?;
+            let txn = self.lock_txn(cx, &ops).await?;
             unsure |= txn.unsure;
             if txn.written.is_some() {
                 self.memory().gone(&leader);
                 self.note(&txn, &along);
+                self.settle_lock(cx, &mut session).await;
                 return Ok(true);
             }
         }
         Err(busy())
+    }
+
+    /// A transaction on the lock. Until there is an answer its fate is unknown, also if the call is given up meanwhile.
+    async fn lock_txn(&self, cx: &Cx, ops: &[Op<'_>]) -> Tried<Txn> {
+        let before = self.lock_unsure.swap(true, Ordering::AcqRel);
+        let answer = self.agent.txn(cx, Repeat::Write, ops).await;
+        let sure = match &answer {
+            Ok(txn) => !txn.unsure,
+            Err(Trouble::SessionGone) => true,
+            Err(Trouble::Error(error)) => error.kind != ErrorKind::Indeterminate,
+        };
+        self.lock_unsure.store(before || !sure, Ordering::Release);
+        answer
     }
 
     /// The lock as it is, with everything else.
@@ -242,6 +262,6 @@ fn lease_of(held: &Held, index: u64) -> Lease {
 }
 
 /// Somebody writes the same keys all the time: nothing of ours was applied.
-fn busy() -> regent_plugin_sdk::DcsError {
-    regent_plugin_sdk::DcsError::new(regent_plugin_sdk::ErrorKind::Indeterminate, "consul: the keys changed each time")
+fn busy() -> DcsError {
+    DcsError::new(ErrorKind::Indeterminate, "consul: the keys changed each time")
 }

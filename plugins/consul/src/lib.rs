@@ -6,6 +6,10 @@
 //! write that asks for a version is sent once, others again until the budget ends. The lock costs one message to the
 //! session in each loop, and a transaction only where there is something to write along.
 //!
+//! **Late requests.** A request that went unanswered may be applied long after. So what goes along with the lock is
+//! written over the version that it was meant for, and where a request for the lock has an unknown fate and we do not
+//! hold it, the session in that request is ended.
+//!
 //! **Time.** A session lives for half of the ttl, since Consul ends it at twice its time.
 //!
 //! **Rooms.** `config` reads the section, `duration` Go's durations; `http` sends a request, `call` repeats it and says

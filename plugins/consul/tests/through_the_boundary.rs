@@ -5,7 +5,7 @@ mod support;
 use regent_plugin_api::host::{Backend, ErrorKind, Expect, Key, KeyKind, Lease, OpenOptions, Write};
 use std::time::Duration;
 use support::server::Agent;
-use support::{BUDGET, Listener, find, key, load, member, open, options};
+use support::{BUDGET, Delay, Listener, find, key, load, member, open, options};
 
 fn section(agent: &Agent, more: &str) -> String {
     format!("{{\"host\": \"{}\"{more}}}", agent.address())
@@ -196,6 +196,45 @@ async fn silence_is_no_verdict() {
     let b = member("b", &format!("{{\"url\": \"http://{address}\"}}")).await;
     let put = b.put(short, key(KeyKind::Config), b"1".to_vec(), Expect::Any).await;
     assert_eq!(put.expect_err("nobody is there").kind, ErrorKind::Unavailable);
+}
+
+/// A request for the lock that was given up, and arrives when it suits nobody, takes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_request_does_not_take_the_lock() {
+    let Some(agent) = Agent::start(1) else { return };
+    let delay = Delay::before(agent.address());
+    let b = member("b", &section(&agent, "")).await;
+    let held = acquire(&b, "b").await.expect("it is free");
+    let a = member("a", &format!("{{\"host\": \"{}\"}}", delay.address())).await;
+    a.touch_member(BUDGET, b"1".to_vec()).await.expect("it is written");
+    let own = Key { kind: KeyKind::Member, name: "a".to_owned() };
+    let old = find(&load(&a).await, &own).expect("its key").session.clone();
+
+    delay.hold(true);
+    let mut kind = ErrorKind::Unavailable;
+    for _ in 0..10 {
+        let answer = a.acquire_leader(Duration::from_secs(2), b"a".to_vec(), vec![]).await;
+        kind = answer.expect_err("nothing arrives").kind;
+        if delay.waiting() > 0 {
+            break;
+        }
+    }
+    assert_eq!((kind, delay.waiting() > 0), (ErrorKind::Indeterminate, true));
+    delay.hold(false);
+    assert!(acquire(&a, "a").await.is_none(), "it is b's");
+    let new = find(&load(&a).await, &own).expect("its key lives on").session.clone();
+    assert_ne!(new, old);
+
+    assert!(b.release_leader(BUDGET, held, vec![]).await.expect("a verdict"));
+    delay.release();
+    while delay.waiting() > 0 {
+        tokio::task::spawn_blocking(support::server::pause).await.expect("it waits");
+    }
+    for _ in 0..20 {
+        assert!(find(&load(&b).await, &key(KeyKind::Leader)).is_none(), "nobody wants it any more");
+        tokio::task::spawn_blocking(support::server::pause).await.expect("it waits");
+    }
+    assert!(acquire(&a, "a").await.is_some());
 }
 
 /// What this member does itself wakes nobody in it; what others do, does.

@@ -160,7 +160,7 @@ impl Memory {
 
     /// Takes an event in and weighs it.
     pub fn event(&mut self, kv: &KeyValue, deleted: bool) -> Weight {
-        let weight = self.weigh(kv, deleted);
+        let weight = self.weigh(kv.key(), kv.value(), kv.lease(), deleted);
         if deleted {
             self.gone(kv.key(), kv.mod_revision());
         } else {
@@ -169,21 +169,21 @@ impl Memory {
         weight
     }
 
-    fn weigh(&self, kv: &KeyValue, deleted: bool) -> Weight {
+    fn weigh(&self, path: &[u8], value: &[u8], lease: i64, deleted: bool) -> Weight {
         if deleted {
             return Weight::Now;
         }
-        if kv.key() == self.keys.own_member().as_bytes() {
-            return if kv.lease() == self.lease { Weight::None } else { Weight::Now };
+        if path == self.keys.own_member().as_bytes() {
+            return if lease == self.lease { Weight::None } else { Weight::Now };
         }
-        if self.intended.get(kv.key()).is_some_and(|value| value == kv.value()) {
+        if self.intended.get(path).is_some_and(|intended| intended == value) {
             return Weight::None;
         }
         // The leader's position goes with its renewals, as those of members go with their heartbeats.
-        let beats = self.keys.key(kv.key()).is_some_and(|key| matches!(key.kind, KeyKind::Member | KeyKind::Status));
-        let before = self.seen.get(kv.key()).and_then(|seen| seen.state.as_ref());
+        let beats = self.keys.key(path).is_some_and(|key| matches!(key.kind, KeyKind::Member | KeyKind::Status));
+        let before = self.seen.get(path).and_then(|seen| seen.state.as_ref());
         match before {
-            Some((before, _)) if beats && differ_in_figures_only(before, kv.value()) => Weight::Late,
+            Some((before, _)) if beats && differ_in_figures_only(before, value) => Weight::Late,
             _ => Weight::Now,
         }
     }
@@ -199,6 +199,29 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heartbeats_are_told_from_news() {
+        let mut memory = Memory::new(Keys::new("service", "demo", "a"));
+        memory.use_lease(7);
+        for (path, value) in [("members/b", r#"{"x":1}"#), ("status", r#"{"optime":1}"#), ("config", r#"{"ttl":1}"#)] {
+            memory.put(format!("/service/demo/{path}").as_bytes(), value.as_bytes(), 0, 5);
+        }
+        memory.intend(b"/service/demo/failsafe", b"{}");
+        let check = |path: &str, value: &str, expected: Weight| {
+            let path = format!("/service/demo/{path}");
+            assert_eq!(memory.weigh(path.as_bytes(), value.as_bytes(), 7, false), expected, "{path} {value}");
+        };
+        check("members/a", "{}", Weight::None);
+        check("failsafe", "{}", Weight::None);
+        check("members/b", r#"{"x":22}"#, Weight::Late);
+        check("members/b", r#"{"y":1}"#, Weight::Now);
+        check("members/c", "{}", Weight::Now);
+        check("status", r#"{"optime":22}"#, Weight::Late);
+        check("status", r#"{"optime":1,"slots":{}}"#, Weight::Now);
+        check("config", r#"{"ttl":2}"#, Weight::Now);
+        assert_eq!(memory.weigh(b"/service/demo/status", b"", 0, true), Weight::Now);
+    }
 
     #[test]
     fn what_is_older_changes_nothing() {

@@ -5,7 +5,7 @@ mod support;
 use regent_plugin_api::host::{Backend, KeyKind, Lease, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use support::{BUDGET, eventually, find, key, lasting, load};
+use support::{BUDGET, eventually, find, key, lasting};
 
 const SERVERS: usize = 3;
 
@@ -166,8 +166,11 @@ fn may_make_networks() -> bool {
 
 async fn heartbeat(member: &Backend, lease: Lease, value: &str) -> Lease {
     let status = vec![Write { key: key(KeyKind::Status), value: value.as_bytes().to_vec() }];
-    let lease = member.renew_leader(BUDGET, lease, status).await.expect("a verdict").expect("it is ours");
-    let snapshot = load(member).await;
+    // On a busy machine the servers lose each other by themselves: while they choose a leader there is no verdict.
+    let renewed =
+        eventually("a verdict", async || member.renew_leader(BUDGET, lease.clone(), status.clone()).await.ok());
+    let lease = renewed.await.expect("it is ours");
+    let snapshot = eventually("a reading", async || member.load(BUDGET).await.ok()).await;
     assert_eq!(find(&snapshot, &key(KeyKind::Status)).expect("it was written").value, value.as_bytes());
     lease
 }

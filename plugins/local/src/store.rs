@@ -104,11 +104,11 @@ impl Backend for Local {
         self.write_with(&cx, also, |transaction| {
             let path = self.path_of(&Key::of(KeyKind::Leader));
             match live_value(transaction, &path)? {
-                Some((value, session)) if session == lease.session => {
+                // The lock keeps its session, also where another object of this member took it.
+                Some((_, session)) if session == lease.session => {
                     let revision = self.extend(transaction, &path)?;
                     self.put_all(transaction, also)?;
-                    drop(value);
-                    Ok(Some(self.lease(revision)))
+                    Ok(Some(Lease { session, ..self.lease(revision) }))
                 }
                 _ => Ok(None),
             }

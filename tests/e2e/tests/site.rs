@@ -1,6 +1,7 @@
 //! A standby cluster: another cluster's copy, until it is told to be a cluster of its own.
 
 use anyhow::{Context, Result, ensure};
+use regent_harness::config::REPLICATION;
 use regent_harness::{Cluster, ClusterState, Node, wait};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -61,6 +62,16 @@ async fn a_cluster_follows_another_until_it_is_promoted() -> Result<()> {
     let slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'site' AND active";
     ensure!(first.sql_value(slots).await? == "1", "the standby leader uses the slot that was named");
 
+    // The copy hands over, too.
+    let (left, chosen) = (second.name.clone(), other.name.clone());
+    let answer = second.rest("POST", "/switchover", Some(json!({"leader": left, "candidate": chosen}))).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let second = wait_standby_leader(&west).await?;
+    ensure!(second.name == chosen, "{} leads", second.name);
+    west.wait_for("the former leader to stream", SOON, |state| state.streaming() == 2).await?;
+    write(first, "handed over").await?;
+    wait_written(west.node(&left), "handed over").await?;
+
     west.patch_config(json!({"standby_cluster": null})).await?;
     let second = west.wait_healthy(SOON).await?;
     write(second, "promoted").await?;
@@ -71,6 +82,48 @@ async fn a_cluster_follows_another_until_it_is_promoted() -> Result<()> {
     wait_written(first, "promoted").await?;
     let strange = first.sql_value("SELECT count(*) FROM said WHERE text = 'of another history'").await?;
     ensure!(strange == "0", "what only the demoted cluster had is gone");
+    west.finish().await?;
+    east.finish().await
+}
+
+/// SB-02, SB-05: without a host the standby leader lives on the archive, and is made by the method that is named.
+#[tokio::test]
+async fn a_cluster_follows_an_archive() -> Result<()> {
+    let east = Cluster::builder("source").nodes(1).local_yaml(|node, config| {
+        let archive = node.folder.join("archive");
+        let archive = archive.display();
+        let command = format!("mkdir -p {archive} && cp %p {archive}/%f");
+        config["postgresql"]["parameters"]["archive_mode"] = json!("on");
+        config["postgresql"]["parameters"]["archive_command"] = json!(command);
+    });
+    let east = east.start().await?;
+    let first = east.wait_leader(SOON).await?;
+    write(first, "before").await?;
+
+    let restore = format!("cp {}/%f %p", first.layout.folder.join("archive").display());
+    let archive = json!({"standby_cluster": {"restore_command": restore, "create_replica_methods": ["copy"]}});
+    let (port, (user, password)) = (first.layout.pg_port, REPLICATION);
+    let west = Cluster::builder("archive").nodes(1).dynamic(archive).local_yaml(move |node, config| {
+        let bin = config["postgresql"]["bin_dir"].as_str().unwrap_or_default().to_owned();
+        let copy = format!(
+            "env PGPASSWORD={password} {bin}/pg_basebackup -D {} -X fetch -c fast -h 127.0.0.1 -p {port} -U {user}",
+            node.data_dir.display()
+        );
+        config["postgresql"]["copy"] = json!({"command": copy, "no_leader": true, "no_params": true});
+    });
+    let west = west.start().await?;
+    let leads = |state: &ClusterState| state.member("node1").is_some_and(|member| member["role"] == "standby_leader");
+    west.wait_for("a standby leader", SOON, leads).await?;
+    let second = west.node("node1");
+    let conninfo = second.sql_value("SELECT current_setting('primary_conninfo')").await?;
+    ensure!(conninfo.is_empty(), "it streams from nobody: {conninfo}");
+    ensure!(second.health("/standby-leader").await == Some(200));
+    write(first, "archived").await?;
+    first.sql("SELECT pg_switch_wal()").await?;
+    wait_written(second, "archived").await?;
+
+    west.patch_config(json!({"standby_cluster": null})).await?;
+    write(west.wait_leader(SOON).await?, "promoted").await?;
     west.finish().await?;
     east.finish().await
 }

@@ -98,8 +98,8 @@ impl Daemon {
     /// A daemon that was just started beside this server.
     pub fn start(instance: u32, now: Moment, settings: Settings, server: &Server) -> Daemon {
         let control = match server.control() {
-            Some(value) if server.postmaster.is_none() => Observed::Seen { value, at: now },
-            _ => Observed::Unseen("not read yet".to_owned()),
+            Some(value) => Observed::Seen { value, at: now },
+            None => Observed::Unseen("not read yet".to_owned()),
         };
         let server = ServerView {
             data_directory: server.data_directory(),
@@ -343,7 +343,7 @@ impl Daemon {
             state: Some(self.state()),
             role: Some(self.memory.role),
             xlog_location: monitoring.and_then(Monitoring::position),
-            timeline: monitoring.and_then(|monitoring| monitoring.timeline),
+            timeline: self.memory.next_timeline.map(|(timeline, _)| timeline).or_else(|| self.view.own_timeline()),
             tags: self.view.settings.tags.clone(),
             pause: self.view.settings.paused,
             checkpoint_after_promote: pending.then_some(false),

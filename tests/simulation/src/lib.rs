@@ -48,6 +48,7 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
     if silent > loop_wait + 2_000 && !may_stay_silent(plan, &world) {
         world.checks.fail(|| format!("6: nothing was acknowledged in the last {silent} ms, all having been well"));
     }
+    world.tell_how_it_stands();
     world.statistics.worlds = 1;
     world.statistics.simulated = world.now.0 - start;
     Outcome { violation: world.checks.violation, statistics: world.statistics, story: world.story.unwrap_or_default() }

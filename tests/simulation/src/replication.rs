@@ -75,6 +75,19 @@ impl World {
         }
     }
 
+    /// Tells how far every server is, and whom it follows.
+    pub fn tell_how_it_stands(&mut self) {
+        for node in 0..self.nodes.len() {
+            let server = &self.nodes[node].server;
+            let source = server.source.map(|source| (self.names[source].clone(), self.fits(node, source)));
+            let end = server.log().map(|log| (log.timeline(), log.end()));
+            let (phase, streams) = (server.phase, server.stream.is_some());
+            self.tell_of(node, || {
+                format!("in the end: {phase:?}, {end:?}, source and fit {source:?}, streams {streams}")
+            });
+        }
+    }
+
     /// The source's history begins with what the standby has.
     fn fits(&self, node: usize, source: usize) -> bool {
         match (self.nodes[node].server.log(), self.nodes[source].server.log()) {

@@ -261,10 +261,9 @@ impl World {
             (Goal::Up | Goal::Primary, Phase::Down) => self.task_ends(node, number, failed("the server ended")),
             (Goal::Down, Phase::Down) => match pending.task {
                 Task::Restart(mode) => {
-                    let task = Task::Start(mode.clone());
-                    let names = pending.names.clone();
-                    self.nodes[node].pending = Some(Pending { number, task, names: names.clone(), goal: Goal::Up });
-                    self.start(node, number, &mode, names);
+                    let next = Pending { task: Task::Start(mode), goal: Goal::Up, ..pending };
+                    self.nodes[node].pending = Some(next);
+                    self.soon(1, 5, Event::Work { node, number });
                 }
                 _ => self.task_ends(node, number, TaskOutcome::Done),
             },

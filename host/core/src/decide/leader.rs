@@ -5,7 +5,7 @@ use super::election::switch_targets;
 use super::site::is_in_office;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
 use crate::model::{
-    Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, View, WallTime,
+    Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, Timeline, View, WallTime,
 };
 use std::time::Duration;
 
@@ -57,6 +57,13 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
         situation: "leader",
         sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion.",
         apply: super::durability::prepare,
+    },
+    Rule {
+        number: 824,
+        situation: "leader",
+        sentence: "Before a promotion the member key says which timeline it will begin, so that nobody begins another of \
+                   that number.",
+        apply: announce_timeline,
     },
     Rule { number: 825, situation: "leader", sentence: "A standby with the lock is promoted.", apply: promote },
     Rule {
@@ -161,9 +168,33 @@ fn release_unguarded(case: &mut Case<'_>) -> Decision {
     case.call_or_wait(StoreCall::Release { optime: None }, Reason::GuardMissing)
 }
 
-fn promote(case: &mut Case<'_>) -> Decision {
+/// A member that is cut off right after its promotion is not heard of any more; what its key said before is.
+fn announce_timeline(case: &mut Case<'_>) -> Decision {
+    if !may_be_promoted(case) || was_just_promoted(case.view) {
+        return None;
+    }
+    let own = case.view.own_timeline().unwrap_or_default();
+    let next = Timeline(case.memory.newest_timeline.max(own).0.saturating_add(1));
+    let said = case.memory.next_timeline.filter(|(timeline, _)| *timeline == next);
+    let written = case.view.store.member_written_at;
+    if said.is_some_and(|(_, since)| written.is_some_and(|at| at >= since)) {
+        return None;
+    }
+    let reason = Reason::TimelineToAnnounce { next };
+    let decision = case.call(StoreCall::TouchMember, reason.clone());
+    if decision.is_some() {
+        case.memory.next_timeline = Some((next, case.view.now));
+    }
+    decision.or_else(|| case.wait(reason))
+}
+
+fn may_be_promoted(case: &Case<'_>) -> bool {
     let asked_for = !case.paused() || is_named(case);
-    if !leads(case) || is_in_office(case) || !asked_for || case.view.requests.shutdown {
+    leads(case) && !is_in_office(case) && asked_for && !case.view.requests.shutdown
+}
+
+fn promote(case: &mut Case<'_>) -> Decision {
+    if !may_be_promoted(case) {
         return None;
     }
     if was_just_promoted(case.view) {

@@ -2,8 +2,8 @@
 
 use super::{Divergence, Durability, SlotsMemory};
 use crate::model::{
-    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, Moment, Observed, Role, Source, StartMode,
-    StoreCallKind, Task, TaskOutcome, Timeline, View,
+    Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, MemberView, Moment, Observed, Role,
+    Source, StartMode, StoreCallKind, Task, TaskOutcome, Timeline, View,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct Memory {
     pub heard_round: Option<Moment>,
     /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
     pub newest_timeline: Timeline,
+    /// The timeline that this member's promotion will begin, and since when its member key is to say so.
+    pub next_timeline: Option<(Timeline, Moment)>,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
     pub request_refused: bool,
     /// When another member that could be promoted was last in the store.
@@ -193,6 +195,7 @@ impl Default for Memory {
             former_leader: None,
             heard_round: None,
             newest_timeline: Timeline(0),
+            next_timeline: None,
             request_refused: false,
             heir_seen: None,
             members_seen: BTreeMap::new(),
@@ -399,6 +402,9 @@ impl Memory {
     }
 
     fn absorb_server(&mut self, view: &View) {
+        if view.server.is_primary() || view.lease.is_none() {
+            self.next_timeline = None;
+        }
         let running = matches!(&view.running, Some(running) if running.task == Task::Promote);
         let promoting = running || super::leader::was_just_promoted(view);
         if view.server.is_primary() {
@@ -455,7 +461,9 @@ impl Memory {
             self.newest_timeline = answered.fold(self.newest_timeline, Timeline::max);
         }
         if let Some(cluster) = view.cluster() {
-            let published = cluster.members.iter().filter_map(|member| member.timeline);
+            let announced = self.next_timeline.map(|(timeline, _)| timeline);
+            let own = |member: &MemberView| member.name == view.me() && member.timeline == announced;
+            let published = cluster.members.iter().filter(|it| !own(it)).filter_map(|member| member.timeline);
             self.newest_timeline = published.fold(self.newest_timeline.max(cluster.timeline()), Timeline::max);
             let mut others = cluster.members.iter().filter(|member| member.name != view.me());
             if others.any(|member| !member.tags.nofailover()) {

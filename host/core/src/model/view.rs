@@ -53,6 +53,16 @@ impl View {
         &self.settings.name
     }
 
+    /// The server's timeline, as far as it is known.
+    pub fn own_timeline(&self) -> Option<Timeline> {
+        let monitoring = self.server.monitoring.value().filter(|_| self.server.postmaster.is_some());
+        let said = monitoring.and_then(|monitoring| monitoring.timeline);
+        said.or_else(|| {
+            let control = self.server.control.value()?;
+            Some(control.checkpoint_timeline.max(control.minimum_recovery_timeline))
+        })
+    }
+
     /// The watchdog is required and does not work: this member must not lead, and others need not wait for it.
     pub fn watchdog_failed(&self) -> bool {
         self.settings.watchdog == FenceMode::Required && !self.watchdog.usable

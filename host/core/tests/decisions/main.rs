@@ -13,7 +13,7 @@ mod watchdog;
 
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
 use regent_core::model::*;
-use situation::{POSTMASTER, control, expect, is_stop, primary_memory, stopped, view};
+use situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view};
 use std::sync::Arc;
 use std::time::Duration;
 use testing::{NOW, monitoring, settings};
@@ -317,7 +317,7 @@ fn an_older_reading_of_the_control_file_replaces_no_newer_one() {
 fn a_promotion_is_not_begun_twice() {
     let mut promoted = view(Some("a"));
     promoted.server.status = Some(PostmasterStatus::Standby);
-    let memory = Memory { role: Role::Promoted, announced: Some(Role::Replica), ..Memory::default() };
+    let memory = Memory { role: Role::Promoted, ..standby_memory() };
     let finished = FinishedTask { number: 1, task: Task::Promote, outcome: TaskOutcome::Done, at: NOW };
     promoted.finished = Some(finished);
     assert!(matches!(expect(&promoted, memory.clone(), 825), Action::Wait { .. }));
@@ -342,11 +342,31 @@ fn only_the_lock_promotes() {
     standby = view(Some("a"));
     standby.server.status = Some(PostmasterStatus::Standby);
     standby.server.recovery_signal = true;
-    let memory = Memory { role: Role::Replica, announced: Some(Role::Replica), ..Memory::default() };
+    let memory = standby_memory();
     assert_eq!(expect(&standby, memory.clone(), 825), Action::Begin(Task::Promote));
     standby.store.failing_since = Some(NOW);
     let verdict = decide(&standby, &mut memory.clone());
     assert!(!matches!(verdict.action, Action::Begin(Task::Promote)), "a lock that is not confirmed lately");
+}
+
+/// A member that is cut off right after its promotion is heard of no more: the number of its timeline would be taken
+/// twice, and two histories of one number can not be told apart (seed 5040030).
+#[test]
+fn the_timeline_that_begins_is_announced_first() {
+    let mut standby = view(Some("a"));
+    standby.server = view(Some("b")).server;
+    let mut memory = Memory { next_timeline: None, ..standby_memory() };
+    let verdict = decide(&standby, &mut memory);
+    assert_eq!((verdict.rule, verdict.action), (824, Action::Store(StoreCall::TouchMember)));
+    assert_eq!(memory.next_timeline, Some((Timeline(2), NOW)));
+    standby.now = NOW + Duration::from_millis(5);
+    let announced = Memory { next_timeline: Some((Timeline(2), standby.now)), ..standby_memory() };
+    let verdict = decide(&standby, &mut announced.clone());
+    assert_eq!(verdict.rule, 824, "what was written before said nothing of it");
+    standby.store.member_written_at = Some(standby.now);
+    assert_eq!(expect(&standby, announced.clone(), 825), Action::Begin(Task::Promote));
+    let taken = Memory { newest_timeline: Timeline(2), ..announced };
+    assert_eq!(expect(&standby, taken, 824), Action::Store(StoreCall::TouchMember), "another has begun that one");
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub fn standby_memory() -> Memory {
         announced: Some(Role::Replica),
         divergence: Divergence::None,
         followed: Some(Some(source)),
+        next_timeline: Some((Timeline(2), NOW)),
         ..Memory::default()
     }
 }

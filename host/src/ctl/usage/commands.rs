@@ -1,6 +1,6 @@
 //! The commands and their options. Names are the interface: scripts use them.
 
-use super::{Argument, Command, Count, Setting, Takes};
+use super::{Argument, Command, Count, SHELLS, Setting, Takes};
 
 const ROLES: &[&str] = &["leader", "primary", "standby-leader", "replica", "standby", "any"];
 const FORMATS: &[&str] = &["pretty", "tsv", "json", "yaml", "yml"];
@@ -8,6 +8,7 @@ const FORMATS: &[&str] = &["pretty", "tsv", "json", "yaml", "yml"];
 const CLUSTER: Argument = Argument { key: "CLUSTER_NAME", count: Count::One, choices: &[] };
 const SOME_CLUSTER: Argument = Argument { key: "CLUSTER_NAME", count: Count::AtMostOne, choices: &[] };
 const CLUSTERS: Argument = Argument { key: "CLUSTER_NAMES", count: Count::Any, choices: &[] };
+const KEY: Argument = Argument { key: "KEY", count: Count::One, choices: &[] };
 const MEMBERS: Argument = Argument { key: "MEMBER_NAMES", count: Count::Any, choices: &[] };
 const PLAN: Argument = Argument { key: "TARGET", count: Count::One, choices: &["restart", "switchover"] };
 
@@ -43,6 +44,18 @@ pub(in crate::ctl) const GLOBAL: &[Setting] = &[
 /// The commands by name.
 pub(in crate::ctl) const COMMANDS: &[Command] = &[
     Command {
+        name: "completions",
+        about: "Print what a shell needs to complete command lines",
+        arguments: &[Argument { key: "SHELL", count: Count::One, choices: SHELLS }],
+        settings: &[],
+    },
+    Command {
+        name: "config",
+        about: "Explain a key of the configuration: what it means, who set it, what counts",
+        arguments: &[Argument { key: "ACTION", count: Count::One, choices: &["explain"] }, KEY],
+        settings: &[GROUP],
+    },
+    Command {
         name: "demote-cluster",
         about: "Make a cluster the standby of another one",
         arguments: &[SOME_CLUSTER],
@@ -53,6 +66,12 @@ pub(in crate::ctl) const COMMANDS: &[Command] = &[
             text(&["--restore-command"], "Brings WAL files of the other cluster here"),
             text(&["--primary-slot-name"], "The replication slot to use on the other primary"),
         ],
+    },
+    Command {
+        name: "doctor",
+        about: "Look at the configuration, the store and every member for what is wrong",
+        arguments: &[SOME_CLUSTER],
+        settings: &[GROUP],
     },
     Command {
         name: "dsn",
@@ -104,6 +123,12 @@ pub(in crate::ctl) const COMMANDS: &[Command] = &[
             EVERY_TWO,
             WATCH,
         ],
+    },
+    Command {
+        name: "man",
+        about: "Print the manual page of the program, or of a command",
+        arguments: &[Argument { key: "COMMAND", count: Count::AtMostOne, choices: &[] }],
+        settings: &[],
     },
     Command {
         name: "pause",
@@ -167,6 +192,7 @@ pub(in crate::ctl) const COMMANDS: &[Command] = &[
             GROUP,
             role("Only members with this role"),
             flag(&["--any"], "Only one of them"),
+            flag(&["--rolling"], "One after the other, the leader last; the next one when the last one is back"),
             text(&["--scheduled"], "When, as ISO 8601"),
             text(&["--pg-version"], "Only servers that are older than this version (e.g. 9.5.2)"),
             flag(&["--pending"], "Only servers whose settings wait for a restart"),

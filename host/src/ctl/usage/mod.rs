@@ -2,11 +2,13 @@
 //! it. It knows nothing of what the commands do.
 
 mod commands;
+mod drawn;
 mod help;
 mod parse;
 mod similar;
 
 pub(super) use commands::{COMMANDS, GLOBAL};
+pub(super) use drawn::{SHELLS, completions, manual};
 pub(super) use help::{command_help, program_help};
 pub(super) use parse::{Given, Wrong, find, globals, read, told};
 

@@ -7,6 +7,7 @@ use regent_plugin_api::host::{Backend, Entry, Key, KeyKind, OpenOptions, Plugin,
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,77 @@ pub fn find<'a>(snapshot: &'a Snapshot, key: &Key) -> Option<&'a Entry> {
 
 pub async fn load(member: &Backend) -> Snapshot {
     member.load(BUDGET).await.expect("it can be read")
+}
+
+/// Leads to an agent, and can hold transactions until they are let go, long after their client has gone.
+pub struct Delay {
+    port: u16,
+    state: Arc<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// Transactions that arrive now are held.
+    holds: AtomicBool,
+    /// What was held goes on.
+    released: AtomicBool,
+    waiting: AtomicUsize,
+}
+
+impl Delay {
+    pub fn before(address: String) -> Delay {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let state = Arc::<Held>::default();
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let server = TcpStream::connect(&address).expect("the agent listens");
+                let (from, to) = (client.try_clone().expect("a handle"), server.try_clone().expect("a handle"));
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || carry(from, to, &state));
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || carry(server, client, &state));
+            }
+        });
+        Delay { port, state }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Transactions that arrive from now on are held, or not.
+    pub fn hold(&self, holds: bool) {
+        self.state.holds.store(holds, Ordering::SeqCst);
+    }
+
+    /// How many are held.
+    pub fn waiting(&self) -> usize {
+        self.state.waiting.load(Ordering::SeqCst)
+    }
+
+    /// They go on.
+    pub fn release(&self) {
+        self.state.released.store(true, Ordering::SeqCst);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, state: &Held) {
+    let mut part = vec![0; 1 << 16];
+    while let Ok(count @ 1..) = std::io::Read::read(&mut from, &mut part) {
+        let held = part.starts_with(b"PUT /v1/txn") && state.holds.load(Ordering::SeqCst);
+        state.waiting.fetch_add(usize::from(held), Ordering::SeqCst);
+        while held && !state.released.load(Ordering::SeqCst) {
+            server::pause();
+        }
+        let written = to.write_all(&part[..count]);
+        state.waiting.fetch_sub(usize::from(held), Ordering::SeqCst);
+        if written.is_err() {
+            return;
+        }
+    }
+    let _gone = to.shutdown(std::net::Shutdown::Write).is_err();
 }
 
 /// Accepts requests for Consul, keeps their heads and answers none, or each that there are no keys.

@@ -66,7 +66,14 @@ fn leading(names: &str) -> Memory {
 }
 
 fn following() -> Memory {
-    Memory { role: Role::Replica, announced: Some(Role::Replica), followed: Some(None), ..Memory::default() }
+    let next_timeline = Some((Timeline(2), NOW));
+    Memory {
+        role: Role::Replica,
+        announced: Some(Role::Replica),
+        followed: Some(None),
+        next_timeline,
+        ..Memory::default()
+    }
 }
 
 #[track_caller]
