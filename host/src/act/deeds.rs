@@ -201,7 +201,9 @@ impl Deeds {
         let configured = &self.effective.server.create_replica_methods;
         let basebackup = ["basebackup".to_owned()];
         let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
-        let progress = |progress: Progress| tracing::debug!("{}: {} bytes", progress.method, progress.bytes);
+        let progress = |progress: Progress| {
+            tracing::debug!("{}: {} bytes {}", progress.method, progress.bytes, progress.message);
+        };
         let method = methods::create_replica(&self.server, source.as_ref(), order, &progress).await?;
         tracing::info!("the replica was made by {method}");
         let target = source.map_or(FollowTarget::None, |source| FollowTarget::Source(self.with_slot(source)));

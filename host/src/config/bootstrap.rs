@@ -12,9 +12,10 @@ pub(super) fn build(local: &Value, warnings: &mut Vec<String>) -> BootstrapSetti
         return BootstrapSettings::default();
     };
     let name = some_text_at(section, "method").filter(|name| name != "initdb");
-    // A method without a command is initdb.
+    // A method without a command, and without a component, is initdb.
     let custom = name.as_ref().and_then(|name| Some((name, section.get(name)?)));
-    let custom = custom.filter(|(_, custom)| some_text_at(custom, "command").is_some());
+    let says = |section: &Value, key: &str| some_text_at(section, key).is_some();
+    let custom = custom.filter(|(_, custom)| says(custom, "command") || says(custom, "wasm"));
     let users = users(section);
     if !users.is_empty() {
         warnings.push("bootstrap.users is deprecated: create roles in bootstrap.post_bootstrap".to_owned());

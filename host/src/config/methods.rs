@@ -32,8 +32,10 @@ pub(super) fn named(layers: Layers<'_>, order: &[String]) -> BTreeMap<String, Me
 /// One method's section.
 pub(super) fn method(name: &str, section: &Value) -> MethodSettings {
     let flag = |key: &str| truth_at(section, key).unwrap_or(false);
+    let sandbox = super::sandbox::build(section);
+    let ours = |key: &str| NO_ARGUMENTS.contains(&key) || sandbox.is_some() && super::sandbox::KEYS.contains(&key);
     let arguments = section.as_object().into_iter().flatten();
-    let arguments = arguments.filter(|(key, value)| !NO_ARGUMENTS.contains(&key.as_str()) && !value.is_object());
+    let arguments = arguments.filter(|(key, value)| !ours(key) && !value.is_object());
     MethodSettings {
         name: name.to_owned(),
         command: some_text_at(section, "command"),
@@ -41,6 +43,7 @@ pub(super) fn method(name: &str, section: &Value) -> MethodSettings {
         no_params: flag("no_params"),
         no_leader: flag("no_leader") || flag("no_master"),
         arguments: arguments.map(|(key, value)| (key.clone(), shown(value))).collect(),
+        sandbox,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Makes a replica's data directory: one method after another until one works.
 
+use super::inspect::{Maker, inspect};
 use super::{Method, MethodError, Outcome, Progress, Request};
-use crate::postgres::Server;
+use crate::postgres::{PgError, Server, blocking};
 use regent_core::model::{ServerSettings, Source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +19,10 @@ fn methods(settings: &ServerSettings, order: &[String]) -> Vec<Method> {
         .iter()
         .filter_map(|name| match (name.as_str(), settings.methods.get(name)) {
             ("basebackup", _) => Some(Method::Basebackup),
-            (_, Some(method)) => Some(Method::Command(method.clone())),
+            (_, Some(method)) => Some(match &method.sandbox {
+                Some(sandbox) => Method::Sandboxed(method.clone(), sandbox.clone()),
+                None => Method::Command(method.clone()),
+            }),
             (_, None) => {
                 tracing::error!("the replica method {name} has no section in the configuration: leaving it out");
                 None
@@ -52,7 +56,7 @@ pub async fn create_replica(
         if !keep {
             clear(server).await?;
         }
-        match with_progress(&method, &request, progress).await? {
+        match looked_over(&method, &request, progress).await? {
             Outcome::Done => {
                 tracing::info!("replica has been created using {}", method.name());
                 server.restore_configuration().await?;
@@ -85,6 +89,35 @@ async fn clear(server: &Server) -> Result<(), MethodError> {
     Ok(())
 }
 
+/// Runs the method; work that no server may be started on counts as none.
+async fn looked_over(
+    method: &Method,
+    request: &Request,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, MethodError> {
+    let outcome = with_progress(method, request, progress).await?;
+    // What a component made was looked over before it got into the data directory.
+    if outcome != Outcome::Done || matches!(method, Method::Sandboxed(..)) {
+        return Ok(outcome);
+    }
+    let Err(wrong) = look_over(&request.server).await? else {
+        return Ok(outcome);
+    };
+    if method.keeps_data() {
+        request.server.rename_failed_data_directory().await?;
+    }
+    Ok(Outcome::TryNext(format!("its work was refused: {wrong}")))
+}
+
+/// Looks over what a program made. An `Err` inside says what is wrong with it.
+pub(super) async fn look_over(server: &Server) -> Result<Result<(), String>, PgError> {
+    let data_dir = server.settings.data_dir.clone();
+    blocking(move || {
+        if data_dir.is_dir() { inspect(&data_dir, Maker::Trusted) } else { Ok(Err("there is no data directory".into())) }
+    })
+    .await
+}
+
 async fn with_progress(
     method: &Method,
     request: &Request,
@@ -96,12 +129,16 @@ async fn with_progress(
             interval.tick().await;
             let folder = request.server.settings.data_dir.clone();
             let bytes = tokio::task::spawn_blocking(move || size_of(&folder)).await.unwrap_or(0);
-            progress(Progress { method: method.name().to_owned(), bytes });
+            let (bytes_total, files, message) = (None, None, String::new());
+            progress(Progress { method: method.name().to_owned(), bytes, bytes_total, files, message });
         }
     };
+    if matches!(method, Method::Sandboxed(..)) {
+        return Ok(method.run(request, progress).await?);
+    }
     tokio::select! {
         biased;
-        outcome = method.run(request) => Ok(outcome?),
+        outcome = method.run(request, progress) => Ok(outcome?),
         () = report => Err(MethodError::NoneWorked("the progress report ended".into())),
     }
 }

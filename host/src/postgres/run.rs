@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 use tokio::sync::watch;
 
@@ -20,6 +20,12 @@ pub const NO_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// How much of a program's output is kept; it is for the log, and the end of it tells most.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// How long is waited for what a program wrote before its end: it is in the pipe already, unless others hold that open.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest line of a program's output that is logged whole, in bytes.
+const LINE_BYTES_MAX: usize = 4096;
 
 /// How many cancelled programs have not ended yet. Whoever is about to change the data directory waits for zero: a
 /// cancelled clone may still be writing into it while it handles its signal.
@@ -128,9 +134,38 @@ impl Program {
         if output.status.success() { Ok(output) } else { Err(output.failure(&self.name())) }
     }
 
+    /// Runs it for as long as it takes; every line that it writes goes to the log, under `name`. Cancelled like
+    /// [`Program::output`].
+    pub async fn logged(&self, name: &str) -> Result<ExitStatus, PgError> {
+        let mut command = self.command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut group = Group::spawn(command, &self.path)?;
+        let streams = group.child().map(|child| (child.stdout.take(), child.stderr.take()));
+        let (stdout, stderr) = streams.unwrap_or_default();
+        // What it left running keeps writing: tasks of their own listen to the end.
+        let stdout = tokio::spawn(to_the_log(stdout, name.to_owned()));
+        let stderr = tokio::spawn(to_the_log(stderr, name.to_owned()));
+        let status = group.wait().await?;
+        let _ = tokio::time::timeout(LAST_WORDS_LIMIT, async { tokio::join!(stdout, stderr) }).await;
+        Ok(status)
+    }
+
     /// Runs it with our own standard output and error, for as long as it takes. Cancelled like [`Program::output`].
     pub async fn inherit(&self) -> Result<ExitStatus, PgError> {
         Group::spawn(self.command(), &self.path)?.wait().await
+    }
+
+    /// Starts it with pipes to its standard input and from its standard output; its standard error is ours. Dropping the
+    /// group ends it.
+    pub(crate) fn converse(&self) -> Result<Conversation, PgError> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut group = Group::spawn(command, &self.path)?;
+        let pipes = group.child().map(|child| (child.stdin.take(), child.stdout.take()));
+        match pipes {
+            Some((Some(input), Some(output))) => Ok(Conversation { group, input, output }),
+            _ => Err(PgError::NotRunning),
+        }
     }
 
     /// Starts it with our own standard output and error; dropping the group ends it.
@@ -171,6 +206,13 @@ pub fn child_environment() -> Vec<(OsString, OsString)> {
 pub async fn settled() {
     // The sender is static, so the channel cannot close.
     let _ = ENDING.subscribe().wait_for(|ending| *ending == 0).await;
+}
+
+/// A running child that is spoken to.
+pub(crate) struct Conversation {
+    pub(crate) group: Group,
+    pub(crate) input: tokio::process::ChildStdin,
+    pub(crate) output: tokio::process::ChildStdout,
 }
 
 /// A running child and the process group that it leads. Dropped before it ended, the group is told to end, and killed
@@ -245,6 +287,23 @@ fn signal_group(pid: Option<Pid>, signal: Signal) {
     if let Some(pid) = pid {
         // Whoever is gone already needs no signal.
         let _ = kill_process_group(pid, signal);
+    }
+}
+
+/// Logs a stream line by line, to its end. Long lines come in pieces.
+async fn to_the_log(stream: Option<impl AsyncRead + Unpin>, name: String) {
+    let Some(stream) = stream else {
+        return;
+    };
+    let mut stream = tokio::io::BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut piece = (&mut stream).take(LINE_BYTES_MAX as u64);
+        match piece.read_until(b'\n', &mut line).await {
+            Ok(1..) => tracing::info!("{name}: {}", String::from_utf8_lossy(&line).trim_end()),
+            _ => return,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod lsn;
+mod sandbox;
 mod server;
 mod server_settings;
 mod settings;
@@ -14,6 +15,7 @@ mod view;
 
 pub use cluster::*;
 pub use lsn::*;
+pub use sandbox::*;
 pub use server::*;
 pub use server_settings::*;
 pub use settings::*;
