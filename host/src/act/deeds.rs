@@ -10,7 +10,7 @@ use crate::postgres::{
 };
 use regent_core::model::{
     ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, Source, StartMode, StopMode, Task,
-    TaskOutcome,
+    TaskOutcome, Timeline,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,13 +67,14 @@ pub struct Deeds {
     pub(super) callbacks: Arc<Callbacks>,
     events: Option<mpsc::Sender<ServerEvent>>,
     names: Option<String>,
+    taken: Option<Timeline>,
 }
 
 impl Deeds {
     /// Deeds on this server.
     pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
         let callbacks = Arc::new(Callbacks::new());
-        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None }
+        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None, taken: None }
     }
 
     /// Tells of servers that are started through this sender.
@@ -85,6 +86,11 @@ impl Deeds {
     /// user's parameters say.
     pub fn with_standby_names(&self, names: Option<String>) -> Deeds {
         Deeds { names, ..self.clone() }
+    }
+
+    /// The same deeds where the cluster is known to have come to this timeline.
+    pub fn with_timeline(&self, taken: Option<Timeline>) -> Deeds {
+        Deeds { taken, ..self.clone() }
     }
 
     /// `synchronous_standby_names` as primary.
@@ -162,7 +168,7 @@ impl Deeds {
                 self.start(&mode).await?;
             }
             Task::CompareHistories(source) => return Ok(self.compare(&source).await?),
-            Task::Rewind(source) => self.server.pg_rewind(&source, WORK_LIMIT).await?,
+            Task::Rewind(source) => return self.rewind(&source).await,
             Task::RecoverInSingleUserMode => self.recover().await?,
             Task::Wipe => self.wipe(postmaster).await?,
             Task::SetAsideFailedBootstrap => {
@@ -311,6 +317,9 @@ impl Deeds {
 
     async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let postmaster = postmaster.ok_or(PgError::NotRunning)?;
+        if let Some(taken) = self.taken {
+            self.server.reserve_timelines(taken).await?;
+        }
         if let Some(names) = &self.names {
             // Before the first write, commits wait for whom the sync key names (SYNC-06).
             let wanted = Wanted::replica(FollowTarget::None);
@@ -335,6 +344,22 @@ impl Deeds {
                 tracing::info!("the server restarts, for {} can not be changed otherwise", settings.join(", "));
                 self.stop(StopControl::new(StopMode::Fast), false, postmaster).await?;
                 self.start(&source.map_or(StartMode::Standby, StartMode::Follow)).await
+            }
+        }
+    }
+
+    /// A rewind that fails says something about the local data only if its source was there all the time (REW-04).
+    async fn rewind(&self, source: &Source) -> Result<TaskOutcome, MethodError> {
+        let Err(error) = self.server.pg_rewind(source, WORK_LIMIT).await else {
+            return Ok(TaskOutcome::Done);
+        };
+        let answer = async { self.server.replicate_from(source, QUESTION_LIMIT).await?.identify(QUESTION_LIMIT).await };
+        match answer.await {
+            Ok(_) => Err(error.into()),
+            Err(lost) => {
+                tracing::warn!("the rewind is tried again later, {} is lost: {}", source.name, describe(&lost));
+                tracing::warn!("the rewind ended with: {}", describe(&error));
+                Ok(TaskOutcome::Cancelled)
             }
         }
     }

@@ -97,7 +97,8 @@ impl Agent {
 
     /// Deeds on the server as the rules want it: with the standbys that its commits wait for as primary.
     fn deeds(&self) -> act::Deeds {
-        self.parts.deeds.with_standby_names(self.memory.durability.names.clone())
+        let known = self.view.cluster().map(regent_core::decide::known_timeline);
+        self.parts.deeds.with_standby_names(self.memory.durability.names.clone()).with_timeline(known)
     }
 
     fn forget_fulfilled_request(&mut self, task: &Task) {

@@ -3,7 +3,10 @@
 use super::Server;
 use super::error::{PgError, blocking};
 use regent_core::model::{Lsn, Timeline};
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 /// The end of one timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,47 @@ impl Server {
             Ok(text) => Ok(Some(parse_history(&String::from_utf8_lossy(&text)))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(PgError::io_at("read", &path)(error)),
+        })
+        .await
+    }
+}
+
+/// So many timelines may have begun elsewhere while this server heard of none; more than that is a broken document.
+const MOST_TAKEN: u32 = 64;
+
+fn reserve(path: &Path) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(TAKEN.as_bytes())?;
+    file.sync_all()
+}
+
+/// What stands in the file of a timeline that exists elsewhere: nothing that a server in recovery could follow.
+const TAKEN: &str = "# taken by another server of this cluster\n";
+
+impl Server {
+    /// Keeps the next promotion from beginning a timeline up to `last` that another server of the cluster began and this
+    /// one has not heard of: two histories of one number could not be told apart.
+    ///
+    /// PostgreSQL takes the first number above its own that has no history file.
+    pub async fn reserve_timelines(&self, last: Timeline) -> Result<(), PgError> {
+        let control = super::control_data(&self.binaries, &self.settings.data_dir).await?;
+        let own = control.checkpoint_timeline.max(control.minimum_recovery_timeline);
+        let wal = self.settings.data_dir.join(if self.binaries.version() < 100_000 { "pg_xlog" } else { "pg_wal" });
+        if last.0.saturating_sub(own.0) > MOST_TAKEN {
+            tracing::warn!(
+                "timeline {last} is out of reach of this server's {own}: whoever published it is not believed"
+            );
+            return Ok(());
+        }
+        blocking(move || {
+            for timeline in own.0 + 1..=last.0 {
+                let path = wal.join(format!("{timeline:08X}.history"));
+                if !path.exists() {
+                    tracing::info!("timeline {timeline} is taken by another server");
+                    reserve(&path).map_err(PgError::io_at("write", &path))?;
+                }
+            }
+            Ok(())
         })
         .await
     }

@@ -234,12 +234,14 @@ fn rewind(case: &mut Case<'_>) -> Decision {
 }
 
 fn wipe(case: &mut Case<'_>) -> Decision {
-    if !is_down(case) || case.other_leader().is_none() || case.view.settings.standby_cluster.is_some() {
+    // Nothing is removed before there is a leader to make it anew from.
+    let leader = leader_to_compare_with(case).is_some_and(MemberView::is_running);
+    if !is_down(case) || !leader || case.view.settings.standby_cluster.is_some() {
         return None;
     }
     let settings = &case.view.settings;
     let allowed = match case.memory.divergence {
-        Divergence::Diverged => settings.remove_data_directory_on_diverged_timelines,
+        Divergence::Diverged => settings.remove_data_directory_on_diverged_timelines && !rewind_is_possible(case),
         Divergence::RewindFailed => {
             settings.remove_data_directory_on_rewind_failure || settings.remove_data_directory_on_diverged_timelines
         }

@@ -1,12 +1,19 @@
 //! Who may lead: comparing this member with the others, and finding members that a leader can hand over to.
 //!
-//! The comparison is a total order (position, then failover_priority, then name), so no two members stand back for
+//! The comparison is a total order (timeline, position, failover_priority, name), so no two members stand back for
 //! each other. The name only counts in the first round: whoever it favours may have failed since it answered.
 
 use super::durability;
 use crate::model::{
     ClusterView, FailoverRequest, Lsn, MemberStatus, ProbeRound, Settings, SyncView, SynchronousMode, Timeline,
 };
+use std::cmp::Ordering;
+
+/// The newest timeline that anybody in the cluster is known to have come to: a promotion has to begin a later one.
+pub fn known_timeline(cluster: &ClusterView) -> Timeline {
+    let published = cluster.members.iter().filter_map(|member| member.timeline).max().unwrap_or_default();
+    published.max(cluster.timeline())
+}
 
 /// How this member stands in a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,17 @@ pub(super) struct Entrant<'a> {
     pub position: Lsn,
     pub timeline: Option<Timeline>,
     pub rounds: u32,
+    /// An operator named it: among equals it goes first.
+    pub named: bool,
+}
+
+impl Entrant<'_> {
+    /// A later leader's history counts more than any position on an older timeline: what is written there beyond the
+    /// switch was never acknowledged, or is lost already. Where a timeline is not told, positions alone are compared.
+    fn order(&self, other: &MemberStatus) -> Ordering {
+        let timelines = self.timeline.zip(other.timeline).map_or(Ordering::Equal, |(mine, theirs)| mine.cmp(&theirs));
+        timelines.then(self.position.cmp(&other.position))
+    }
 }
 
 /// Compares this member with everybody who answered.
@@ -91,7 +109,7 @@ fn vote(me: &Entrant<'_>, sync: &SyncView, round: &ProbeRound) -> Standing {
     let behind = voters.filter(|(_, status)| {
         status
             .as_ref()
-            .is_some_and(|status| status.in_recovery && status.position.0 > 0 && status.position <= me.position)
+            .is_some_and(|status| status.in_recovery && status.position.0 > 0 && me.order(status) != Ordering::Less)
     });
     let behind = u32::try_from(behind.count()).unwrap_or(u32::MAX);
     let votes = if sync.lists(name) { behind } else { behind.saturating_sub(1) };
@@ -106,11 +124,11 @@ fn compare(me: &Entrant<'_>, name: &str, other: &MemberStatus) -> Standing {
     if other.tags.nofailover() || other.watchdog_failed {
         return Standing::First;
     }
-    if other.position > me.position {
-        return Standing::Ahead(name.to_owned());
-    }
-    if other.position < me.position {
-        return Standing::First;
+    match me.order(other) {
+        Ordering::Less => return Standing::Ahead(name.to_owned()),
+        Ordering::Greater => return Standing::First,
+        Ordering::Equal if me.named => return Standing::First,
+        Ordering::Equal => {}
     }
     let (mine, theirs) = (me.settings.tags.failover_priority(), other.tags.failover_priority());
     if theirs > mine {
@@ -125,14 +143,15 @@ fn compare(me: &Entrant<'_>, name: &str, other: &MemberStatus) -> Standing {
 /// Members that a leader can hand over to, best first: they answered, may lead, and are near enough.
 ///
 /// `request`: what asked for it; where it names a candidate, nobody but that one. In synchronous mode it has to be in
-/// the sync key, unless it is a failover, for which an operator answers (SYNC-09). `at_least`: they must have this position; without it, the lag against the published
+/// the sync key, unless it is a failover, for which an operator answers (SYNC-09). `record`: they must have the whole record that begins there, and so be able to
+/// win against the member that wrote it; without it, the lag against the published
 /// position counts, if `check_lag`.
 pub fn switch_targets(
     cluster: &ClusterView,
     settings: &Settings,
     round: &ProbeRound,
     request: Option<&FailoverRequest>,
-    at_least: Option<Lsn>,
+    record: Option<Lsn>,
     check_lag: bool,
 ) -> Vec<String> {
     let optime = cluster.status.optime.unwrap_or_default();
@@ -146,8 +165,8 @@ pub fn switch_targets(
         .filter(|(name, _)| **name != settings.name && only.is_none_or(|only| only == name.as_str()))
         .filter(|(name, _)| sync.is_none_or(|sync| sync.lists(name)))
         .filter(|(_, status)| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
-        .filter(|(_, status)| match at_least {
-            Some(position) => status.position >= position,
+        .filter(|(_, status)| match record {
+            Some(record) => status.position > record,
             None => !check_lag || status.position.behind(optime) <= settings.maximum_lag_on_failover,
         })
         .filter(|(_, status)| {

@@ -4,6 +4,7 @@ use super::Action;
 use super::case::{Case, Decision};
 use super::{Bootstrap, Reason, Rule, fast_stop_budget, immediate_stop_budget};
 use crate::model::{StopMode, Task};
+use std::time::Duration;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -27,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 140,
         situation: "fence",
-        sentence: "A stop that has not ended shortly before the lock's end is made immediate.",
+        sentence: "A stop that has not ended shortly before the lock's end, or was for the lock's sake and takes too long, is made immediate.",
         apply: stop_is_late,
     },
     Rule {
@@ -88,15 +89,22 @@ fn lock_ends_soon(case: &mut Case<'_>) -> Decision {
 }
 
 fn stop_is_late(case: &mut Case<'_>) -> Decision {
-    let lease = case.view.lease?;
     let running = case.view.running.as_ref().filter(|running| matches!(running.task, Task::Stop { .. }))?;
     let mode = running.escalated?;
-    let late = case.view.now >= lease.deadline - immediate_stop_budget(case.view.settings.ttl);
+    let (now, ttl) = (case.view.now, case.view.settings.ttl);
+    // A stop for the lock's sake is not waited for longer because the lock was renewed meanwhile: nobody writes.
+    let fenced = matches!(running.task, Task::Stop { checkpoint_first: false, .. });
+    let slow = fenced && now >= running.since + fast_stop_budget(ttl);
+    let left = match case.view.lease {
+        Some(lease) => lease.deadline.since(now),
+        None if case.view.store.lease_ran_out => Duration::ZERO,
+        None => ttl,
+    };
+    let late = slow || left <= immediate_stop_budget(ttl);
     let exposed = !case.paused() && case.view.server.may_take_writes();
     if !exposed || !late || mode >= StopMode::Immediate {
         return None;
     }
-    let left = lease.deadline.since(case.view.now);
     Some((Action::Escalate(StopMode::Immediate), Reason::StopIsLate { left }))
 }
 

@@ -3,7 +3,10 @@
 use super::case::{Case, Decision};
 use super::election::{Entrant, Standing, stand};
 use super::{Action, Backoff, Race, Reason, Rule};
-use crate::model::{Errand, ErrandKind, FenceMode, MemberStatus, Moment, StoreCall, SynchronousMode, Task, Timeline};
+use crate::model::{
+    ClusterView, Errand, ErrandKind, FailoverRequest, FenceMode, MemberStatus, Moment, Monitoring, StoreCall,
+    SynchronousMode, Task, Timeline,
+};
 use std::time::Duration;
 
 /// Between two rounds of questions in one race; a change of the lock ends the wait at once.
@@ -161,11 +164,30 @@ fn named(case: &mut Case<'_>) -> Decision {
     if !leaderless(case) {
         return None;
     }
-    let candidate = case.cluster()?.failover.as_ref()?.candidate.clone()?;
-    if candidate != case.me() {
+    let request = case.cluster()?.failover.as_ref()?;
+    if request.candidate.as_deref() != Some(case.me()) || !may_lead_uncompared(case, request) {
         return None;
     }
     acquire(case, Reason::NamedByOperator)
+}
+
+/// A failover is forced: the operator answers for what is lost. Whom a switchover names has everything, unless the
+/// leader was lost before it handed over; then it has to come first among those who answer, like anybody.
+fn may_lead_uncompared(case: &Case<'_>, request: &FailoverRequest) -> bool {
+    let Some(cluster) = case.cluster().filter(|_| request.leader.is_some()) else {
+        return true;
+    };
+    let settings = &case.view.settings;
+    match super::durability::active(settings, cluster) {
+        Some(sync) if settings.synchronous_mode == SynchronousMode::On => sync.knows(case.me()),
+        Some(_) => false,
+        None => case.paused() || has_published_position(case, cluster),
+    }
+}
+
+fn has_published_position(case: &Case<'_>, cluster: &ClusterView) -> bool {
+    let position = case.view.server.monitoring.value().and_then(Monitoring::position);
+    cluster.status.optime.is_none_or(|optime| position.is_some_and(|position| position >= optime))
 }
 
 fn other_named(case: &mut Case<'_>) -> Decision {
@@ -174,6 +196,9 @@ fn other_named(case: &mut Case<'_>) -> Decision {
     }
     let request = case.cluster()?.failover.clone().filter(|request| !request.is_empty())?;
     let me = case.me().to_owned();
+    if request.candidate.as_deref() == Some(me.as_str()) {
+        return None;
+    }
     let sync = super::durability::active(&case.view.settings, case.cluster()?).cloned();
     let sync = sync.filter(|_| request.leader.is_some());
     let round = race_round(case);
@@ -192,12 +217,16 @@ fn other_named(case: &mut Case<'_>) -> Decision {
                 .and_then(Option::as_ref)
                 .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
     };
+    // Whoever lacks something of what is here would stand back for this member in turn, and nobody would ever lead.
+    let mine = case.view.server.monitoring.value().and_then(Monitoring::position)?;
+    let has_all = |name: &str| round.answers.get(name).and_then(Option::as_ref).is_some_and(|it| it.position >= mine);
     if let Some(candidate) = &request.candidate {
         let candidate = candidate.clone();
-        return able(&candidate).then(|| stand_back(case, Reason::OtherNamed { candidate })).flatten();
+        let comes_first = able(&candidate) && (request.leader.is_none() || has_all(&candidate));
+        return comes_first.then(|| stand_back(case, Reason::OtherNamed { candidate })).flatten();
     }
     let gave_it_up = request.leader.as_deref() == Some(me.as_str());
-    let anybody = round.answers.keys().any(|name| able(name));
+    let anybody = round.answers.keys().any(|name| able(name) && has_all(name));
     (gave_it_up && anybody).then(|| stand_back(case, Reason::GaveLockUp)).flatten()
 }
 
@@ -321,9 +350,11 @@ fn compare(case: &mut Case<'_>) -> Decision {
     let Some(position) = monitoring.position() else {
         return case.wait(Reason::OwnPositionUnknown);
     };
-    let entrant = Entrant { settings: &case.view.settings, position, timeline: monitoring.timeline, rounds };
     let cluster = case.view.cluster()?;
     let switching = cluster.failover.as_ref().is_some_and(|request| !request.is_empty());
+    let candidate = cluster.failover.as_ref().and_then(|request| request.candidate.as_deref());
+    let named = candidate == Some(case.me());
+    let entrant = Entrant { settings: &case.view.settings, position, timeline: monitoring.timeline, rounds, named };
     match stand(&entrant, cluster, round, !switching) {
         Standing::First => acquire(case, Reason::FirstInRace { position }),
         standing => stand_back(case, Reason::StandingBack { standing, position }),

@@ -27,7 +27,7 @@ mod timing;
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
 pub use durability::{Durability, Mark};
-pub use election::{Standing, switch_targets};
+pub use election::{Standing, known_timeline, switch_targets};
 pub use guard::{GuardOrder, guard_order};
 pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;

@@ -109,7 +109,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::LockEndsSoon { left } => write!(f, "the lock ends in {} ms and could not be renewed", left.as_millis()),
-            Reason::StopIsLate { left } => write!(f, "the stop has not ended and the lock ends in {} ms", left.as_millis()),
+            Reason::StopIsLate { left } => write!(f, "the stop takes too long, and the lock ends in {} ms", left.as_millis()),
             Reason::LockHeldByOther { leader } => write!(f, "this server takes writes, but {leader} has the lock"),
             Reason::StoreSilent { since } => write!(f, "the store has not answered since {since} after boot, so the lock can not be confirmed"),
             Reason::ScriptsToTell { event, role } => write!(f, "{} as {role} is to be told to the operator's script", event.as_str()),

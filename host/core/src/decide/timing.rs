@@ -100,10 +100,11 @@ fn task_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Moment> {
     let unread = view.server.ended_at.filter(|_| view.server.control_after_end().is_none());
     let since = view.running.as_ref().map(|running| running.since);
     let stop = settings.primary_stop_timeout.and_then(|limit| Some([since? + limit, since? + limit * 2]));
+    let fast = since.map(|since| since + fast_stop_budget(settings.ttl));
     let starting = view.running.as_ref().filter(|it| matches!(it.task, Task::Start(_) | Task::Restart(_)));
     let start = memory.start_limit(view).and_then(|limit| Some(starting?.since + limit));
     let again = failed.map(|failed| *failed + settings.loop_wait);
-    again.chain(unread.map(|ended| ended + CONTROL_PATIENCE)).chain(stop.into_iter().flatten()).chain(start)
+    again.chain(unread.map(|ended| ended + CONTROL_PATIENCE)).chain(stop.into_iter().flatten()).chain(fast).chain(start)
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
 /// What the key has to say before the promotion, where it says something else, and whom commits wait for from the
 /// first one on.
 pub(super) fn before_promotion(settings: &Settings, sync: &SyncView) -> (Option<SyncState>, StandbyNames) {
-    if settings.synchronous_mode == SynchronousMode::Quorum && sync.leader.is_some() {
-        return (None, for_quorum(settings, sync));
+    if let (SynchronousMode::Quorum, Some(former)) = (settings.synchronous_mode, &sync.leader) {
+        return (quorum_of_mine(settings, sync, former), for_quorum(settings, sync));
     }
     let strict = settings.synchronous_mode_strict;
     // Voters of a quorum need not have every commit; standbys of the former leader have.
@@ -47,7 +47,19 @@ pub(super) fn before_promotion(settings: &Settings, sync: &SyncView) -> (Option<
     ((!said).then_some(wanted), names)
 }
 
-/// The key stays as it is, and commits wait for so many that its voters still tell who has them all.
+/// The former leader becomes a voter in this member's place. As long as the key called it the leader, it could lead
+/// again without a vote, and lose what was acknowledged here.
+fn quorum_of_mine(settings: &Settings, sync: &SyncView, former: &str) -> Option<SyncState> {
+    if sync.is_led_by(&settings.name) {
+        return None;
+    }
+    let others = sync.standbys.iter().filter(|name| !name.eq_ignore_ascii_case(&settings.name)).cloned();
+    let mut standbys: Vec<String> = others.chain([former.to_owned()]).collect();
+    standbys.sort();
+    Some(SyncState { leader: settings.name.clone(), standbys, quorum: sync.quorum })
+}
+
+/// Commits wait for so many that the key's voters still tell who has them all.
 fn for_quorum(settings: &Settings, sync: &SyncView) -> StandbyNames {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let others: Vec<String> =

@@ -202,7 +202,10 @@ fn a_promotion_waits_for_the_key() {
     world.settings = Arc::new(quorum);
     update(&mut world, |cluster| cluster.sync = key("b", &["a", "c"], 1));
     let mut memory = following();
-    assert_eq!(decide(&world, &mut memory).action, Action::Begin(Task::Promote), "SYNC-13: the key stays");
+    let claimed = written("a", &["b", "c"], 1, Some("7"));
+    assert_eq!(decide(&world, &mut memory).action, claimed, "SYNC-13: the former leader votes in our place");
+    update(&mut world, |cluster| cluster.sync = key("a", &["b", "c"], 1));
+    assert_eq!(decide(&world, &mut memory).action, Action::Begin(Task::Promote));
     assert_eq!(memory.durability.names.as_deref(), Some("ANY 1 (b,c)"));
 }
 
@@ -241,7 +244,8 @@ fn status(position: u64) -> Option<MemberStatus> {
 
 fn standing(mode: SynchronousMode, sync: SyncView, answers: &[(&str, u64)]) -> Standing {
     let settings = Settings { synchronous_mode: mode, ..settings() };
-    let entrant = Entrant { settings: &settings, position: Lsn(100), timeline: Some(Timeline(1)), rounds: 1 };
+    let entrant =
+        Entrant { settings: &settings, position: Lsn(100), timeline: Some(Timeline(1)), rounds: 1, named: false };
     let answers = answers.iter().map(|(name, position)| ((*name).to_owned(), status(*position))).collect();
     let cluster = ClusterView { sync, ..ClusterView::default() };
     stand(&entrant, &cluster, &ProbeRound { begun_at: NOW, answers }, true)

@@ -1,0 +1,227 @@
+//! The seven invariants, checked at every step (DESIGN §3).
+
+use crate::daemon::Daemon;
+use crate::server::{Phase, Waiting};
+use crate::world::World;
+use regent_core::decide::{Action, Divergence, Verdict};
+use regent_core::model::{Moment, StandbyNames, StartMode, SynchronousMode, Task};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// So long after a machine stood still, what its server acknowledges is counted and not judged.
+const THAW: Duration = Duration::from_millis(200);
+
+/// What was seen so far, and what must not happen after it.
+#[derive(Debug)]
+pub struct Checks {
+    /// The first thing that must not happen.
+    pub violation: Option<String>,
+    /// When a commit was last acknowledged.
+    pub last_acknowledged: Moment,
+    /// How many promotions there were.
+    pub promotions: u32,
+    /// An operator forced a failover: what was lost with it was given up.
+    pub forced: bool,
+    /// An operator removed the lock, or took the cluster into maintenance: several primaries are his.
+    pub meddled: bool,
+    mode: SynchronousMode,
+    newest_writer: u32,
+    commits: Vec<Waiting>,
+    leases: BTreeMap<usize, Moment>,
+}
+
+impl Checks {
+    /// Nothing has happened yet.
+    pub fn new(mode: SynchronousMode) -> Checks {
+        Checks {
+            violation: None,
+            last_acknowledged: Moment(0),
+            promotions: 0,
+            forced: false,
+            meddled: false,
+            mode,
+            newest_writer: 0,
+            commits: Vec::new(),
+            leases: BTreeMap::new(),
+        }
+    }
+
+    /// Something must not happen and did; the first counts.
+    pub fn fail(&mut self, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(what());
+        }
+    }
+
+    /// An operator makes several primaries possible: until the cluster has come to rest again nothing is promised.
+    pub fn meddle(&mut self) {
+        self.meddled = true;
+    }
+
+    /// It has: what was acknowledged meanwhile may have gone, from now on nothing may.
+    fn rest(&mut self, leader_epoch: u32) {
+        self.meddled = false;
+        self.forced = false;
+        self.newest_writer = leader_epoch;
+        self.commits.clear();
+    }
+
+    /// The number of a promotion.
+    pub fn next_epoch(&mut self) -> u32 {
+        self.promotions += 1;
+        self.promotions
+    }
+
+    /// The store gave this node the lock until then.
+    pub fn lock_held(&mut self, node: usize, _now: Moment, expires: Moment) {
+        self.leases.insert(node, expires);
+    }
+
+    /// This node had the lock once.
+    pub fn has_led(&self, node: usize) -> bool {
+        self.leases.contains_key(&node)
+    }
+}
+
+impl World {
+    /// A client was told that its commit is safe: invariants 1 and 3.
+    pub fn acknowledged(&mut self, node: usize, commit: Waiting) {
+        let now = self.now;
+        let epoch = self.nodes[node].server.epoch;
+        let name = &self.names[node];
+        let checks = &mut self.checks;
+        checks.last_acknowledged = now;
+        checks.commits.push(commit);
+        let meddled = checks.meddled || self.store.dynamic.paused;
+        if now < self.nodes[node].thawed_at + THAW {
+            // A machine that stood still does not know how long: its server may answer before its daemon looks up.
+            self.statistics.after_thaw += u64::from(epoch < checks.newest_writer);
+            return;
+        }
+        if epoch < checks.newest_writer && !meddled {
+            checks.fail(|| format!("1: {name} acknowledged a write after a later leader had"));
+        }
+        checks.newest_writer = checks.newest_writer.max(epoch);
+        let other = self.store.lock.as_ref().filter(|lock| lock.name != *name).map(|lock| lock.name.clone());
+        if let Some(other) = other.filter(|_| !meddled) {
+            checks.fail(|| format!("3: {name} acknowledged a write while {other} had the lock"));
+        }
+        // The guard stands down only where nobody else could lead.
+        let over = self.checks.leases.get(&node).is_some_and(|expires| *expires < now);
+        if over && !meddled && self.nodes[node].guard.is_some() {
+            self.checks.fail(|| format!("3: {} acknowledged a write after its lock had ended", self.names[node]));
+        }
+    }
+
+    /// A server became primary by itself: invariant 2, and the third's first half.
+    pub fn promoted(&mut self, node: usize) {
+        self.statistics.promotions += 1;
+        let name = self.names[node].clone();
+        let holds = self.store.lock.as_ref().is_some_and(|lock| lock.name == name);
+        if !holds && !self.checks.meddled {
+            self.checks.fail(|| format!("3: {name} became primary without the lock"));
+        }
+        self.check_lag(node);
+        let durable = self.checks.mode != SynchronousMode::Off && !self.checks.forced && !self.checks.meddled;
+        let Some(log) = self.nodes[node].server.log().filter(|_| durable) else { return };
+        let lost = self.checks.commits.iter().find(|commit| !log.holds(commit.index, commit.id)).copied();
+        if let Some(lost) = lost {
+            self.checks.fail(|| format!("2: {name} was promoted without the acknowledged commit {}", lost.index));
+        }
+    }
+
+    /// Who is promoted without being named lacks no more than the setting allows of what the last leader published.
+    fn check_lag(&mut self, node: usize) {
+        let asked = self.store.cluster.failover.is_some() || self.checks.forced || self.checks.meddled;
+        let end = self.nodes[node].server.log().map(crate::log::Log::end).unwrap_or_default();
+        let lag = self.store.cluster.status.optime.unwrap_or_default().0.saturating_sub(end.0);
+        if !asked && lag > self.plan.settings.maximum_lag_on_failover {
+            let name = self.names[node].clone();
+            self.checks.fail(|| format!("2: {name} was promoted {lag} bytes behind the last leader"));
+        }
+    }
+
+    /// After an operator meddled: once everybody streams from the one primary, which has the lock, all is promised again.
+    pub fn check_rest(&mut self) {
+        let waits = !self.checks.meddled && !self.checks.forced;
+        if waits || self.store.dynamic.paused || self.store.cluster.failover.is_some() {
+            return;
+        }
+        let Some(leader) = self.store.lock.as_ref().and_then(|lock| self.place(&lock.name)) else { return };
+        let settled = self.nodes.iter().enumerate().all(|(place, node)| match node.server.phase {
+            Phase::Primary => place == leader,
+            Phase::Standby => node.server.stream == Some(leader),
+            _ => false,
+        });
+        if settled && self.nodes[leader].server.phase == Phase::Primary {
+            let epoch = self.nodes[leader].server.epoch;
+            self.checks.rest(epoch);
+        }
+    }
+
+    /// A decision: invariants 3, 4 and 5.
+    pub fn judge(&mut self, node: usize, daemon: &Daemon, verdict: &Verdict) {
+        let task = match &verdict.action {
+            Action::Begin(task) | Action::Preempt(task) => task,
+            _ => return,
+        };
+        let (view, rule) = (&daemon.view, verdict.rule);
+        let name = &self.names[node];
+        let settings = &view.settings;
+        let holds = self.store.lock.as_ref().is_some_and(|lock| lock.name == *name);
+        match task {
+            Task::Promote | Task::Start(StartMode::Primary) if !holds && !self.checks.meddled => {
+                self.checks.fail(|| format!("3: rule {rule}: {name} begins {task} without the lock"));
+            }
+            Task::Wipe => {
+                let diverged = settings.remove_data_directory_on_diverged_timelines;
+                let allowed = match daemon.memory.divergence {
+                    _ if view.requests.reinitialize.is_some() => true,
+                    Divergence::Diverged => diverged,
+                    Divergence::RewindFailed => diverged || settings.remove_data_directory_on_rewind_failure,
+                    _ => false,
+                };
+                if !allowed {
+                    self.checks.fail(|| format!("5: rule {rule}: {name} wipes its data directory"));
+                }
+            }
+            _ => {}
+        }
+        let named = view.cluster().and_then(|cluster| cluster.failover.as_ref()).is_some();
+        let asked = named || view.requests.restart.is_some() || view.requests.reinitialize.is_some();
+        let passive = matches!(task, Task::Follow(_) | Task::CompareHistories(_) | Task::StopReceiving);
+        if settings.paused && !passive && !asked && !daemon.memory.comes_back {
+            self.checks.fail(|| format!("4: rule {rule}: {name} begins {task} in maintenance"));
+        }
+    }
+
+    /// Invariant 7: whom the sync key names is waited for.
+    pub fn check_sync_key(&mut self) {
+        let Some(lock) = &self.store.lock else { return };
+        let sync = &self.store.cluster.sync;
+        let Some(node) = self.place(&lock.name).filter(|_| sync.leader.as_deref() == Some(lock.name.as_str())) else {
+            return;
+        };
+        let server = &self.nodes[node].server;
+        if server.phase != Phase::Primary || self.store.dynamic.mode == SynchronousMode::Off || self.checks.meddled {
+            return;
+        }
+        let names = StandbyNames::parse(&server.names).unwrap_or_default();
+        let wrong = match self.store.dynamic.mode {
+            SynchronousMode::On => sync.standbys.iter().any(|standby| !names.always_waits_for(standby)),
+            _ => {
+                let known: std::collections::BTreeSet<&str> =
+                    sync.standbys.iter().map(String::as_str).chain(names.members()).collect();
+                let covered = usize::try_from(sync.quorum + names.count).unwrap_or(0);
+                !sync.standbys.is_empty() && known.iter().filter(|name| **name != lock.name).count() > covered
+            }
+        };
+        if wrong {
+            let text = format!(
+                "7: the sync key names {:?} ({}), {} waits for {:?}",
+                sync.standbys, sync.quorum, lock.name, server.names
+            );
+            self.checks.fail(|| text);
+        }
+    }
+}

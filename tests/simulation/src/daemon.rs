@@ -1,0 +1,396 @@
+//! One member's daemon: what it knows and remembers, and how news become knowledge. It mirrors the product's loop, of
+//! which the decisions themselves are the real ones.
+
+use crate::server::Server;
+use crate::store::{Answer, Dynamic};
+use regent_core::decide::{GuardOrder, Memory};
+use regent_core::model::{
+    ControlData, Errand, ErrandKind, FinishedTask, GuardView, HistoryRow, LeaseView, MemberStatus, MemberView, Moment,
+    Monitoring, Observed, PgState, Postmaster, PostmasterStatus, ProbeRound, ReinitializeRequest, RequestsView,
+    RestartRequest, Role, ServerView, Settings, StatusView, StoreCall, StoreView, Task, TaskOutcome, View, WallTime,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After a call to the store failed: pause before the next.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Something that a daemon hears of.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// The store answered.
+    Answered(StoreCall, Moment, Answer),
+    /// Something changed in the store.
+    StoreChanged,
+    /// A server was started here.
+    Found(Postmaster),
+    /// Its files say something else.
+    Status(Postmaster, PostmasterStatus, bool),
+    /// It ended.
+    Ended(Postmaster),
+    /// It answered the monitoring query, which was sent then.
+    Monitored(Postmaster, Option<Monitoring>, Moment),
+    /// The control file was read then.
+    Control(Option<ControlData>, Moment),
+    /// Long work ended.
+    TaskEnded(u64, TaskOutcome),
+    /// Short work that began then ended, with what was found out.
+    ErrandEnded(Errand, Moment, Result<Finding, ()>),
+    /// An operator wants something of this node.
+    Asked(Request),
+}
+
+/// What short work found out.
+#[derive(Clone, Debug)]
+pub enum Finding {
+    /// Nothing but that it worked.
+    Nothing,
+    /// Members' answers.
+    Probes(ProbeRound),
+    /// The control file.
+    Control(Option<ControlData>, Moment),
+    /// The local history.
+    History(Vec<HistoryRow>),
+}
+
+/// What operators ask of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// End.
+    Shutdown,
+    /// Restart the server.
+    Restart,
+    /// Make this member anew.
+    Reinitialize,
+}
+
+/// A daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Which start of a daemon on this node it is.
+    pub instance: u32,
+    /// What it knows.
+    pub view: View,
+    /// What it remembers.
+    pub memory: Memory,
+    /// The lock as it holds it.
+    pub token: Option<u64>,
+    /// The number of the long work that is going on.
+    pub task: Option<u64>,
+    /// How many there were.
+    pub tasks: u64,
+    /// What the member key says.
+    pub written: Option<MemberView>,
+    /// What the guard was told.
+    pub told: Option<GuardOrder>,
+    /// Only the last wake-up counts.
+    pub wake: u64,
+    /// Something changed in the store since the last reading was begun.
+    pub heard: bool,
+    /// The last lines of the story that are its.
+    pub said: Vec<String>,
+    /// What came while it was frozen, or just now.
+    pub inbox: Vec<News>,
+}
+
+impl Daemon {
+    /// A daemon that was just started beside this server.
+    pub fn start(instance: u32, now: Moment, settings: Settings, server: &Server) -> Daemon {
+        let control = match server.control() {
+            Some(value) if server.postmaster.is_none() => Observed::Seen { value, at: now },
+            _ => Observed::Unseen("not read yet".to_owned()),
+        };
+        let server = ServerView {
+            data_directory: server.data_directory(),
+            postmaster: server.postmaster,
+            status: server.status(),
+            monitoring: Observed::Unseen("not asked yet".to_owned()),
+            control,
+            ended_at: None,
+            recovery_signal: server.has_recovery_signal(),
+            version: 150_000,
+        };
+        let view = View {
+            now,
+            wall: wall(now),
+            started_at: now,
+            settings: Arc::new(settings),
+            store: StoreView { has_configuration: true, ..StoreView::default() },
+            lease: None,
+            server,
+            running: None,
+            finished: None,
+            errands: BTreeSet::new(),
+            errand_failures: BTreeMap::new(),
+            slots_synced: None,
+            probes: None,
+            guard: GuardView { alive: true },
+            requests: RequestsView::default(),
+        };
+        Daemon {
+            instance,
+            view,
+            memory: Memory::default(),
+            token: None,
+            task: None,
+            tasks: 0,
+            written: None,
+            told: None,
+            wake: 0,
+            heard: false,
+            said: Vec::new(),
+            inbox: Vec::new(),
+        }
+    }
+
+    /// The clock goes on; a lock that ended unrenewed is gone.
+    pub fn refresh(&mut self, now: Moment) {
+        self.view.now = now;
+        self.view.wall = wall(now);
+        if self.view.lease.is_some_and(|lease| now >= lease.deadline) {
+            self.view.lease = None;
+            self.token = None;
+            self.view.store.lease_ran_out = true;
+        }
+    }
+
+    /// Takes in what happened; `server` is what can be seen without asking anybody.
+    pub fn fold(&mut self, news: News, server: &Server) {
+        match news {
+            News::Answered(call, sent_at, answer) => self.fold_answer(&call, sent_at, answer),
+            News::StoreChanged => {
+                self.view.store.changed = true;
+                self.heard = true;
+            }
+            News::TaskEnded(number, outcome) => self.fold_task(number, outcome, server),
+            News::ErrandEnded(errand, begun_at, result) => self.fold_errand(&errand, begun_at, result),
+            News::Asked(Request::Shutdown) => self.view.requests.shutdown = true,
+            News::Asked(Request::Restart) => {
+                self.view.requests.restart = Some(RestartRequest { timeout: None });
+            }
+            News::Asked(Request::Reinitialize) => self.ask_reinitialize(),
+            News::Control(control, at) => self.view.server.take_control(observed(control, at)),
+            other => self.fold_server(other, server),
+        }
+    }
+
+    /// The API refuses to make a leader anew.
+    fn ask_reinitialize(&mut self) {
+        let leader = self.view.cluster().and_then(|cluster| cluster.leader_name());
+        if leader.is_some_and(|leader| leader != self.view.me()) && self.view.running.is_none() {
+            self.view.requests.reinitialize = Some(ReinitializeRequest { from_leader: false, force: false });
+        }
+    }
+
+    fn fold_server(&mut self, news: News, server: &Server) {
+        let view = &mut self.view.server;
+        match news {
+            News::Found(postmaster) => {
+                view.postmaster = Some(postmaster);
+                view.status = None;
+                self.look(server);
+            }
+            News::Status(postmaster, status, signal) if view.postmaster == Some(postmaster) => {
+                view.status = Some(status);
+                view.recovery_signal = signal;
+            }
+            News::Ended(postmaster) if view.postmaster == Some(postmaster) => {
+                view.postmaster = None;
+                view.status = None;
+                view.ended_at = Some(self.view.now);
+                view.monitoring = Observed::Unseen("the server ended".to_owned());
+                view.data_directory = server.data_directory();
+                view.recovery_signal = server.has_recovery_signal();
+            }
+            News::Monitored(postmaster, answer, at) if view.postmaster == Some(postmaster) => {
+                view.monitoring = observed(answer, at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in at once what can be seen without waiting.
+    pub fn look(&mut self, server: &Server) {
+        let view = &mut self.view.server;
+        view.data_directory = server.data_directory();
+        view.recovery_signal = server.has_recovery_signal();
+        if view.postmaster.is_some() && server.postmaster.is_none() {
+            view.ended_at = Some(self.view.now);
+        }
+        if view.postmaster != server.postmaster {
+            view.monitoring = Observed::Unseen("not asked yet".to_owned());
+        }
+        view.postmaster = server.postmaster;
+        view.status = server.status();
+    }
+
+    fn fold_answer(&mut self, call: &StoreCall, sent_at: Moment, answer: Answer) {
+        let store = &mut self.view.store;
+        store.in_flight = None;
+        match answer {
+            Answer::Lost(_) => {
+                store.failing_since.get_or_insert(sent_at);
+                store.retry_at = Some(self.view.now + STORE_PAUSE.min(self.view.settings.loop_wait));
+                store.changed |= *call != StoreCall::Load;
+                if let (StoreCall::Renew, Some(lease)) = (call, &mut self.view.lease) {
+                    lease.attempted_at = sent_at;
+                }
+                return;
+            }
+            Answer::Loaded(cluster, dynamic) => {
+                store.changed = self.heard;
+                store.lock_refused = false;
+                store.snapshot = Some((cluster, sent_at));
+                self.configure(dynamic);
+            }
+            Answer::Held(token) => {
+                let deadline = sent_at + self.view.settings.ttl;
+                self.view.lease = Some(LeaseView { deadline, renewed_at: sent_at, attempted_at: sent_at });
+                self.token = Some(token);
+                store.lease_ran_out = false;
+                store.lock_refused = false;
+                store.changed |= *call == StoreCall::Acquire;
+            }
+            Answer::Done => self.call_done(call, sent_at),
+            Answer::Refused => self.call_refused(call),
+        }
+        self.view.store.failing_since = None;
+        self.view.store.retry_at = None;
+    }
+
+    fn call_done(&mut self, call: &StoreCall, sent_at: Moment) {
+        let store = &mut self.view.store;
+        match call {
+            StoreCall::TouchMember => {
+                store.member_written_at = Some(sent_at);
+                return;
+            }
+            StoreCall::Release { .. } => {
+                self.view.lease = None;
+                self.token = None;
+            }
+            StoreCall::ClaimInitialize => store.claimed = true,
+            StoreCall::SetInitialize { .. } | StoreCall::CancelInitialize => store.claimed = false,
+            StoreCall::WriteHistory { .. } => store.local_history = None,
+            _ => {}
+        }
+        store.changed = true;
+    }
+
+    fn call_refused(&mut self, call: &StoreCall) {
+        self.view.store.changed = true;
+        if matches!(call, StoreCall::Acquire | StoreCall::Renew | StoreCall::Release { .. }) {
+            self.view.lease = None;
+            self.token = None;
+            self.view.store.lock_refused |= !matches!(call, StoreCall::Release { .. });
+        }
+    }
+
+    fn configure(&mut self, dynamic: Dynamic) {
+        let settings = &self.view.settings;
+        let changed = Settings {
+            paused: dynamic.paused,
+            synchronous_mode: dynamic.mode,
+            synchronous_mode_strict: dynamic.strict,
+            synchronous_node_count: dynamic.count,
+            ..(**settings).clone()
+        };
+        self.view.settings = Arc::new(changed);
+    }
+
+    fn fold_task(&mut self, number: u64, outcome: TaskOutcome, server: &Server) {
+        if self.task != Some(number) {
+            return;
+        }
+        self.task = None;
+        self.look(server);
+        if let Some(running) = self.view.running.take() {
+            self.view.finished = Some(FinishedTask { number, task: running.task, outcome, at: self.view.now });
+        }
+    }
+
+    fn fold_errand(&mut self, errand: &Errand, begun_at: Moment, result: Result<Finding, ()>) {
+        let kind = errand.kind();
+        self.view.errands.remove(&kind);
+        let Ok(finding) = result else {
+            self.view.errand_failures.insert(kind, self.view.now);
+            self.memory.checkpoint_pending |= kind == ErrandKind::CheckpointAfterPromote;
+            return;
+        };
+        self.view.errand_failures.remove(&kind);
+        match (errand, finding) {
+            (_, Finding::Probes(round)) => self.view.probes = Some(round),
+            (_, Finding::Control(control, at)) => self.view.server.take_control(observed(control, at)),
+            (_, Finding::History(rows)) => self.view.store.local_history = Some(rows),
+            (Errand::SyncSlots { wanted, .. }, _) => self.view.slots_synced = Some((wanted.clone(), begun_at)),
+            (Errand::ApplyConfiguration { .. }, _) => self.view.requests.apply_configuration = false,
+            _ => {}
+        }
+    }
+
+    /// What the member key should say.
+    pub fn member(&self) -> MemberView {
+        let monitoring = self.view.server.monitoring.value().filter(|_| self.view.server.postmaster.is_some());
+        let name = self.view.me().to_owned();
+        let pending = self.memory.role == Role::Primary && self.memory.checkpoint_pending
+            || self.view.errands.contains(&ErrandKind::CheckpointAfterPromote);
+        MemberView {
+            conn_url: Some(format!("postgres://{name}:5432/postgres")),
+            api_url: Some(format!("http://{name}:8008/patroni")),
+            state: Some(self.state()),
+            role: Some(self.memory.role),
+            xlog_location: monitoring.and_then(Monitoring::position),
+            timeline: monitoring.and_then(|monitoring| monitoring.timeline),
+            tags: self.view.settings.tags.clone(),
+            pause: self.view.settings.paused,
+            checkpoint_after_promote: pending.then_some(false),
+            name,
+            ..MemberView::default()
+        }
+    }
+
+    fn state(&self) -> PgState {
+        match (self.view.running.as_ref().map(|running| &running.task), self.view.server.status) {
+            (Some(Task::Clone { .. }), _) => PgState::CreatingReplica,
+            (Some(Task::Bootstrap), _) => PgState::InitializingNewCluster,
+            (Some(Task::Stop { .. } | Task::Wipe), Some(_)) => PgState::Stopping,
+            (_, Some(PostmasterStatus::Ready | PostmasterStatus::Standby)) => PgState::Running,
+            (_, Some(_)) => PgState::Starting,
+            (_, None) => PgState::Stopped,
+        }
+    }
+
+    /// What goes with the lock: only from a primary that answered lately.
+    pub fn status(&self) -> Option<StatusView> {
+        let Observed::Seen { value, at } = &self.view.server.monitoring else { return None };
+        let young = self.view.now.since(*at) <= self.view.settings.loop_wait + Duration::from_secs(2);
+        let optime = value.current_lsn.filter(|_| value.is_primary && young)?;
+        Some(StatusView { optime: Some(optime), ..StatusView::default() })
+    }
+
+    /// What it answers to other members; nothing without a position.
+    pub fn answer(&self) -> Option<MemberStatus> {
+        let monitoring = self.view.server.monitoring.value().filter(|_| self.view.server.postmaster.is_some())?;
+        let in_recovery = !monitoring.is_primary;
+        Some(MemberStatus {
+            in_recovery,
+            position: monitoring.position()?,
+            timeline: monitoring.timeline,
+            tags: self.view.settings.tags.clone(),
+            watchdog_failed: false,
+            unsettled: in_recovery && !self.memory.position_is_final(&self.view),
+        })
+    }
+}
+
+fn observed<T>(value: Option<T>, at: Moment) -> Observed<T> {
+    match value {
+        Some(value) => Observed::Seen { value, at },
+        None => Observed::Unseen("no answer".to_owned()),
+    }
+}
+
+fn wall(now: Moment) -> WallTime {
+    WallTime(i64::try_from(now.0).unwrap_or(0) * 1000)
+}

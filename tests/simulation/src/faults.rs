@@ -1,0 +1,177 @@
+//! Faults and operators' wishes, brought about and ended.
+
+use crate::daemon::{News, Request};
+use crate::plan::Kind;
+use crate::world::{Event, Step, World};
+use std::time::Duration;
+
+/// A machine or a daemon that ended is started again after this time.
+const REBOOT: Duration = Duration::from_millis(500);
+
+impl World {
+    /// A fault begins.
+    pub fn begin_fault(&mut self, index: usize) {
+        let kind = self.plan.faults[index].kind.clone();
+        self.tell("fault", || format!("{kind:?}"));
+        self.statistics.fault(&kind);
+        match kind {
+            Kind::KillPostmaster(node) => self.kill_server(node),
+            Kind::KillDaemon(node) => self.kill_daemon(node),
+            Kind::FreezeDaemon(node) => self.nodes[node].daemon_frozen = true,
+            Kind::KillNode(node) => self.kill_node(node),
+            Kind::FreezeNode(node) => self.nodes[node].frozen = true,
+            Kind::LoseDisk(node) => {
+                self.kill_node(node);
+                self.nodes[node].server.directory = None;
+            }
+            Kind::StoreAway => self.store_away = true,
+            Kind::CutFromStore(node) => self.nodes[node].cut = true,
+            Kind::Part(one, other) => {
+                self.parted.insert((one.min(other), one.max(other)));
+            }
+            Kind::Isolate(node) => {
+                self.nodes[node].cut = true;
+                for other in (0..self.nodes.len()).filter(|other| *other != node) {
+                    self.parted.insert((node.min(other), node.max(other)));
+                }
+            }
+            Kind::Lossy => self.loss = 40,
+            Kind::SlowLink(node) => self.nodes[node].slow = true,
+            Kind::HangingStop(node) => self.nodes[node].hanging_stop = true,
+            Kind::RemoveLock => {
+                if self.store.lock.take().is_some() {
+                    self.checks.meddle();
+                    self.announce(None);
+                }
+            }
+            Kind::Switchover(candidate) => {
+                let leader = self.store.lock.as_ref().map(|lock| lock.name.clone());
+                let candidate =
+                    candidate.map(|node| self.names[node].clone()).filter(|name| leader.as_ref() != Some(name));
+                if leader.is_some() && !self.store_away && (candidate.is_some() || !self.store.dynamic.paused) {
+                    self.store.ask(leader, candidate);
+                    self.announce(None);
+                }
+            }
+            Kind::Failover(node) => {
+                let leader = self.store.lock.as_ref().map(|lock| lock.name.clone());
+                let candidate = self.names[node].clone();
+                if leader.as_ref() != Some(&candidate) && !self.store_away {
+                    self.checks.forced = true;
+                    self.store.ask(None, Some(candidate));
+                    self.announce(None);
+                }
+            }
+            Kind::Pause => {
+                self.store.configure(|dynamic| dynamic.paused = true);
+                self.checks.meddle();
+                self.announce(None);
+            }
+            Kind::Restart(node) => self.inform(node, 1, 5, News::Asked(Request::Restart)),
+            Kind::Reinitialize(node) => self.inform(node, 1, 5, News::Asked(Request::Reinitialize)),
+            Kind::StopDaemon(node) => {
+                self.nodes[node].wanted = false;
+                self.inform(node, 1, 5, News::Asked(Request::Shutdown));
+            }
+        }
+    }
+
+    /// It is over.
+    pub fn end_fault(&mut self, index: usize) {
+        let kind = self.plan.faults[index].kind.clone();
+        match kind {
+            Kind::KillDaemon(node) | Kind::KillNode(node) | Kind::LoseDisk(node) => {
+                self.nodes[node].wanted = true;
+                self.later(REBOOT, Event::StartDaemon(node));
+            }
+            Kind::StopDaemon(node) => {
+                // A daemon that was told to end and has not is killed, as a service manager would.
+                self.kill_daemon(node);
+                self.nodes[node].wanted = true;
+                self.later(REBOOT, Event::StartDaemon(node));
+            }
+            Kind::FreezeDaemon(node) => {
+                self.nodes[node].daemon_frozen = false;
+                self.thaw(node);
+            }
+            Kind::FreezeNode(node) => {
+                self.nodes[node].frozen = false;
+                self.nodes[node].thawed_at = self.now;
+                self.guard(node);
+                self.thaw(node);
+            }
+            Kind::StoreAway => {
+                self.store_away = false;
+                self.announce(None);
+            }
+            Kind::CutFromStore(node) => {
+                self.nodes[node].cut = false;
+                self.inform(node, 2, 30, News::StoreChanged);
+            }
+            Kind::Part(one, other) => {
+                self.parted.remove(&(one.min(other), one.max(other)));
+            }
+            Kind::Isolate(node) => {
+                self.nodes[node].cut = false;
+                self.parted.retain(|(one, other)| *one != node && *other != node);
+                self.inform(node, 2, 30, News::StoreChanged);
+            }
+            Kind::Lossy => self.loss = 0,
+            Kind::SlowLink(node) => self.nodes[node].slow = false,
+            Kind::HangingStop(node) => {
+                self.nodes[node].hanging_stop = false;
+                let server = &self.nodes[node].server;
+                if let Some(postmaster) = server.postmaster.filter(|_| server.phase == crate::server::Phase::Stopping) {
+                    self.soon(1, 20, Event::Server { node, postmaster, step: Step::LastCheckpoint });
+                }
+            }
+            Kind::Pause => {
+                self.store.configure(|dynamic| dynamic.paused = false);
+                self.announce(None);
+            }
+            Kind::KillPostmaster(_)
+            | Kind::RemoveLock
+            | Kind::Switchover(_)
+            | Kind::Failover(_)
+            | Kind::Restart(_)
+            | Kind::Reinitialize(_) => return,
+        }
+        self.tell("fault", || format!("over: {kind:?}"));
+    }
+
+    fn kill_server(&mut self, node: usize) {
+        if let Some(postmaster) = self.nodes[node].server.postmaster
+            && !self.nodes[node].frozen
+        {
+            self.server_step(node, postmaster, Step::Dead);
+        }
+    }
+
+    fn kill_daemon(&mut self, node: usize) {
+        let place = &mut self.nodes[node];
+        place.wanted = false;
+        place.daemon = None;
+        place.pending = None;
+        place.daemon_frozen = false;
+        place.postponed.retain(|event| matches!(event, Event::Server { .. } | Event::Guard { .. }));
+    }
+
+    fn kill_node(&mut self, node: usize) {
+        self.kill_daemon(node);
+        let place = &mut self.nodes[node];
+        place.guard = None;
+        place.postponed.clear();
+        place.frozen = false;
+        self.kill_server(node);
+    }
+
+    /// What was postponed happens now, the guard first.
+    fn thaw(&mut self, node: usize) {
+        for event in std::mem::take(&mut self.nodes[node].postponed) {
+            self.happen(event);
+        }
+        if !self.nodes[node].frozen && !self.nodes[node].daemon_frozen && self.nodes[node].daemon.is_some() {
+            self.run_daemon(node);
+        }
+    }
+}

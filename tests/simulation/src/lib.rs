@@ -1,0 +1,87 @@
+//! Whole clusters in a modelled world: the real decisions of every member against modelled servers, a modelled store
+//! and a modelled network, in virtual time, all from one seed. What must hold is checked at every step.
+//!
+//! It knows the pure core and nothing else of the product.
+
+mod acting;
+mod check;
+mod daemon;
+mod faults;
+mod log;
+mod mutant;
+mod plan;
+mod replication;
+mod server;
+mod statistics;
+mod store;
+mod tasks;
+mod world;
+
+pub use mutant::Mutant;
+pub use plan::{Fault, Kind, Plan};
+pub use statistics::Statistics;
+
+use regent_core::model::{Moment, SynchronousMode};
+use world::World;
+
+/// What became of a world.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What happened that must not; nothing, it is hoped.
+    pub violation: Option<String>,
+    /// What happened how often.
+    pub statistics: Statistics,
+    /// The story, where it was asked for.
+    pub story: Vec<String>,
+}
+
+/// Runs a plan to its end: until everything is healed, and then for as long as a cluster may take to serve again.
+pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
+    let mut world = World::new(plan.clone(), mutant, tell);
+    let start = world.now.0;
+    let healed = start + plan.healed_at();
+    let end = healed + patience(plan);
+    world.run_until(Moment(end));
+    world.now = world.now.max(Moment(start));
+    let silent = end.saturating_sub(world.checks.last_acknowledged.0);
+    let loop_wait = u64::try_from(plan.settings.loop_wait.as_millis()).unwrap_or(0);
+    if silent > loop_wait + 2_000 && !may_stay_silent(plan) {
+        world.checks.fail(|| format!("6: nothing was acknowledged in the last {silent} ms, all having been well"));
+    }
+    world.statistics.worlds = 1;
+    world.statistics.simulated = world.now.0 - start;
+    Outcome { violation: world.checks.violation, statistics: world.statistics, story: world.story.unwrap_or_default() }
+}
+
+/// Where commits are promised to survive and a disk is lost or wiped, those who remain may not know that they have them
+/// all: then nobody leads until an operator says so, and that is right.
+fn may_stay_silent(plan: &Plan) -> bool {
+    let promised = plan.settings.synchronous_mode != SynchronousMode::Off;
+    promised && plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)))
+}
+
+/// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to
+/// be run, servers to be started, compared, rewound or cloned.
+fn patience(plan: &Plan) -> u64 {
+    let settings = &plan.settings;
+    let time = settings.ttl + settings.loop_wait * 4 + settings.retry_timeout * 3;
+    u64::try_from(time.as_millis()).unwrap_or(0) + 25_000
+}
+
+/// The smallest part of a plan that still goes wrong in the same way.
+pub fn shrink(plan: &Plan, mutant: Option<Mutant>) -> Plan {
+    let same = |plan: &Plan| run(plan, mutant, false).violation.map(|text| text.chars().next());
+    let wanted = same(plan);
+    let mut smallest = plan.clone();
+    let mut index = 0;
+    while index < smallest.faults.len() {
+        let mut smaller = smallest.clone();
+        smaller.faults.remove(index);
+        if wanted.is_some() && same(&smaller) == wanted {
+            smallest = smaller;
+        } else {
+            index += 1;
+        }
+    }
+    smallest
+}

@@ -1,0 +1,129 @@
+//! The write-ahead log of a modelled server: records with identities, so that histories are compared exactly.
+
+use regent_core::model::{Lsn, Timeline};
+
+/// Where the first record begins.
+const FIRST: u64 = 1000;
+
+/// Bytes of a record.
+const RECORD: u64 = 100;
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The timeline that it was written on.
+    pub timeline: u32,
+    /// Never given to another record.
+    pub id: u32,
+}
+
+/// A log, and the timelines that its server has heard of.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    records: Vec<Record>,
+    /// The newest timeline whose history file is there: the next promotion takes a higher one.
+    known: u32,
+}
+
+impl Log {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Behind the last record.
+    pub fn end(&self) -> Lsn {
+        position(self.len())
+    }
+
+    /// Where the last record begins.
+    pub fn start_of_last(&self) -> Lsn {
+        position(self.len().saturating_sub(1))
+    }
+
+    /// The timeline of the last record.
+    pub fn timeline(&self) -> Timeline {
+        Timeline(self.records.last().map_or(1, |record| record.timeline))
+    }
+
+    /// Adds a record on the same timeline.
+    pub fn append(&mut self, id: u32) {
+        let timeline = self.timeline().0;
+        self.push(Record { timeline, id });
+    }
+
+    /// Begins the next timeline that nobody this server or its daemon has heard of has taken.
+    pub fn begin_timeline(&mut self, id: u32, taken: Timeline) {
+        let timeline = self.known.max(self.timeline().0).max(taken.0) + 1;
+        self.push(Record { timeline, id });
+    }
+
+    fn push(&mut self, record: Record) {
+        self.known = self.known.max(record.timeline);
+        self.records.push(record);
+    }
+
+    /// This record stands at that place.
+    pub fn holds(&self, index: usize, id: u32) -> bool {
+        self.records.get(index).is_some_and(|record| record.id == id)
+    }
+
+    /// The other log begins with this one.
+    pub fn is_beginning_of(&self, other: &Log) -> bool {
+        match self.records.last() {
+            Some(last) => other.records.get(self.len() - 1) == Some(last),
+            None => true,
+        }
+    }
+
+    /// Older timelines and where they were left.
+    pub fn switches(&self) -> Vec<(Timeline, Lsn)> {
+        let pairs = self.records.windows(2).enumerate();
+        let switches = pairs.filter(|(_, pair)| pair[0].timeline != pair[1].timeline);
+        switches.map(|(index, pair)| (Timeline(pair[0].timeline), position(index + 1))).collect()
+    }
+
+    /// Takes over what the source has beyond this log, so many records at most.
+    pub fn receive(&mut self, source: &Log, limit: usize) {
+        let new = source.records.iter().skip(self.len()).take(limit);
+        self.records.extend(new);
+        self.known = self.known.max(source.known);
+    }
+
+    /// What both have in common, and then everything the source has: pg_rewind or a clone.
+    pub fn become_like(&mut self, source: &Log) {
+        self.records.clone_from(&source.records);
+        self.known = self.known.max(source.known);
+    }
+}
+
+fn position(records: usize) -> Lsn {
+    Lsn(FIRST + RECORD * u64::try_from(records).unwrap_or(u64::MAX / RECORD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histories_are_told_apart() {
+        let mut old = Log::default();
+        (0..3).for_each(|id| old.append(id));
+        let mut new = old.clone();
+        old.append(10);
+        new.begin_timeline(11, Timeline(1));
+        assert!(!old.is_beginning_of(&new) && !new.is_beginning_of(&old));
+        assert_eq!(new.timeline(), Timeline(2));
+        assert_eq!(new.switches(), [(Timeline(1), Lsn(1300))]);
+        assert!(old.holds(3, 10) && !new.holds(3, 10) && new.holds(2, 2));
+        old.become_like(&new);
+        old.append(12);
+        new.receive(&old, 9);
+        assert!(new.holds(4, 12) && new.is_beginning_of(&old));
+    }
+}

@@ -1,0 +1,196 @@
+//! What happens in one world: settings, faults and operators' wishes, all drawn from the seed.
+
+use fastrand::Rng;
+use regent_core::model::{FenceMode, Settings, SynchronousMode, Tags};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Something that happens to the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The postmaster dies with all its processes.
+    KillPostmaster(usize),
+    /// The daemon dies; it is started again at the end.
+    KillDaemon(usize),
+    /// The daemon stands still.
+    FreezeDaemon(usize),
+    /// Everything on the machine dies; it comes back at the end.
+    KillNode(usize),
+    /// The machine stands still.
+    FreezeNode(usize),
+    /// The machine comes back with an empty disk.
+    LoseDisk(usize),
+    /// The store answers nobody.
+    StoreAway,
+    /// The store does not answer this one.
+    CutFromStore(usize),
+    /// Two machines do not reach each other.
+    Part(usize, usize),
+    /// A machine reaches nobody, not even the store.
+    Isolate(usize),
+    /// Some requests to the store, or their answers, get lost.
+    Lossy,
+    /// The log comes to this machine slowly.
+    SlowLink(usize),
+    /// A fast stop of this server does not end by itself.
+    HangingStop(usize),
+    /// The lock's key is removed by hand.
+    RemoveLock,
+    /// An operator asks for a switchover, to this member or any.
+    Switchover(Option<usize>),
+    /// An operator asks for a failover to this member.
+    Failover(usize),
+    /// An operator puts the cluster into maintenance; at the end out of it.
+    Pause,
+    /// An operator restarts a server.
+    Restart(usize),
+    /// An operator makes a member anew.
+    Reinitialize(usize),
+    /// A daemon is told to end; it is started again at the end.
+    StopDaemon(usize),
+}
+
+/// When, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Milliseconds from the beginning.
+    pub at: u64,
+    /// Milliseconds.
+    pub lasts: u64,
+    /// What.
+    pub kind: Kind,
+}
+
+/// One world's plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed of everything that is left to chance.
+    pub seed: u64,
+    /// How many members.
+    pub members: usize,
+    /// What all share.
+    pub settings: Settings,
+    /// What happens.
+    pub faults: Vec<Fault>,
+}
+
+/// The cluster has come up by then.
+const CALM: u64 = 15_000;
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn of(seed: u64) -> Plan {
+        let mut rng = Rng::with_seed(seed);
+        let members = if rng.u8(..4) == 0 { 2 } else { 3 };
+        let settings = settings(&mut rng);
+        let count = rng.usize(1..=5);
+        let mut faults: Vec<Fault> = (0..count).map(|_| fault(&mut rng, members, &settings)).collect();
+        faults.sort_by_key(|fault| fault.at);
+        let mut disks = 1;
+        faults.retain(|fault| !matches!(fault.kind, Kind::LoseDisk(_)) || std::mem::replace(&mut disks, 0) == 1);
+        Plan { seed, members, settings, faults }
+    }
+
+    /// When the last fault is over.
+    pub fn healed_at(&self) -> u64 {
+        self.faults.iter().map(|fault| fault.at + fault.lasts).max().unwrap_or(0).max(CALM)
+    }
+
+    /// Members' names.
+    pub fn names(&self) -> Vec<String> {
+        ["a", "b", "c"].into_iter().take(self.members).map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = &self.settings;
+        writeln!(
+            f,
+            "seed {}: {} members, ttl {} s, loop_wait {} s, retry_timeout {} s, synchronous {:?}{}, maximum lag {}, \
+             primary_start_timeout {} s",
+            self.seed,
+            self.members,
+            settings.ttl.as_secs(),
+            settings.loop_wait.as_secs(),
+            settings.retry_timeout.as_secs(),
+            settings.synchronous_mode,
+            if settings.synchronous_mode_strict { " strict" } else { "" },
+            settings.maximum_lag_on_failover,
+            settings.primary_start_timeout.as_secs(),
+        )?;
+        for fault in &self.faults {
+            writeln!(f, "  at {:>6} ms for {:>6} ms: {:?}", fault.at, fault.lasts, fault.kind)?;
+        }
+        Ok(())
+    }
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    let timings = [(30, 10, 10), (20, 2, 3), (20, 5, 5), (10, 2, 3), (5, 1, 1)];
+    let (ttl, loop_wait, retry_timeout) = timings[rng.usize(..timings.len())];
+    let use_pg_rewind = rng.u8(..5) != 0;
+    let modes = [SynchronousMode::Off, SynchronousMode::On, SynchronousMode::Quorum];
+    let synchronous_mode = modes[rng.usize(..modes.len())];
+    Settings {
+        name: String::new(),
+        scope: "world".into(),
+        ttl: Duration::from_secs(ttl),
+        loop_wait: Duration::from_secs(loop_wait),
+        retry_timeout: Duration::from_secs(retry_timeout),
+        maximum_lag_on_failover: if rng.bool() { 1_048_576 } else { 2_000 },
+        maximum_lag_on_syncnode: None,
+        max_timelines_history: None,
+        check_timeline: rng.bool(),
+        primary_start_timeout: Duration::from_secs([300, 0, 3][rng.usize(..3)]),
+        primary_stop_timeout: None,
+        primary_race_backoff: Duration::ZERO,
+        synchronous_mode,
+        synchronous_mode_strict: synchronous_mode != SynchronousMode::Off && rng.u8(..3) == 0,
+        synchronous_node_count: 1,
+        failsafe_mode: false,
+        paused: false,
+        use_slots: false,
+        use_pg_rewind,
+        remove_data_directory_on_rewind_failure: rng.bool(),
+        remove_data_directory_on_diverged_timelines: rng.bool(),
+        member_slots_ttl: Duration::from_secs(1800),
+        slots: BTreeMap::new(),
+        ignore_slots: Vec::new(),
+        standby_cluster: None,
+        guard: FenceMode::Automatic,
+        watchdog: FenceMode::Off,
+        may_bootstrap: true,
+        tags: Tags::default(),
+    }
+}
+
+fn fault(rng: &mut Rng, members: usize, settings: &Settings) -> Fault {
+    let one = rng.usize(..members);
+    let other = (one + rng.usize(1..members)) % members;
+    let kind = match rng.u8(..25) {
+        0..=2 => Kind::KillPostmaster(one),
+        3 => Kind::KillDaemon(one),
+        4..=5 => Kind::FreezeDaemon(one),
+        6..=7 => Kind::KillNode(one),
+        8 => Kind::FreezeNode(one),
+        9 => Kind::LoseDisk(one),
+        10 => Kind::StoreAway,
+        11 => Kind::CutFromStore(one),
+        12 => Kind::Part(one, other),
+        13 => Kind::Isolate(one),
+        14..=15 => Kind::Lossy,
+        16 => Kind::HangingStop(one),
+        17 => Kind::RemoveLock,
+        18..=19 => Kind::Switchover(if rng.bool() { Some(one) } else { None }),
+        20 => Kind::Pause,
+        21 => Kind::Restart(one),
+        22 => Kind::StopDaemon(one),
+        23 => Kind::SlowLink(one),
+        _ if rng.bool() => Kind::Reinitialize(one),
+        _ => Kind::Failover(one),
+    };
+    let longest = u64::try_from(settings.ttl.as_millis()).unwrap_or(0) * 2;
+    Fault { at: rng.u64(CALM..CALM + 30_000), lasts: rng.u64(100..longest), kind }
+}

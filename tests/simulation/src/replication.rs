@@ -1,0 +1,154 @@
+//! A tick: clients write wherever a server lets them, logs are shipped, commits are acknowledged, leases run out.
+
+use crate::log::Log;
+use crate::server::{Phase, RETRY, Waiting};
+use crate::world::World;
+use regent_core::model::{ReplicationRow, StandbyNames, SyncMethod};
+
+/// Records that a stream carries in a tick.
+const AT_ONCE: usize = 20;
+
+impl World {
+    /// Clients write, logs are shipped, leases run out.
+    pub fn tick(&mut self) {
+        if self.store.expire(self.now) {
+            self.tell("store", || "the lock ran out".to_owned());
+            self.announce(None);
+        }
+        for node in 0..self.nodes.len() {
+            self.write(node);
+        }
+        for node in 0..self.nodes.len() {
+            self.receive(node);
+        }
+        for node in 0..self.nodes.len() {
+            self.acknowledge(node);
+        }
+        self.finish_stops();
+        self.check_sync_key();
+        self.check_rest();
+    }
+
+    fn write(&mut self, node: usize) {
+        if self.nodes[node].frozen || self.nodes[node].server.phase != Phase::Primary || !self.checks.has_led(node) {
+            return;
+        }
+        let id = self.next_id();
+        let server = &mut self.nodes[node].server;
+        if let Some(directory) = &mut server.directory {
+            let index = directory.log.len();
+            directory.log.append(id);
+            server.waiting.push(Waiting { index, id });
+        }
+    }
+
+    fn receive(&mut self, node: usize) {
+        let server = &self.nodes[node].server;
+        let Some(source) = server.source.filter(|_| server.phase == Phase::Standby && !self.nodes[node].frozen) else {
+            return;
+        };
+        let sends = matches!(self.nodes[source].server.phase, Phase::Primary | Phase::Standby | Phase::Stopping);
+        let reached = self.reach(node, source);
+        if server.stream.is_none() {
+            if self.now < server.retry_at {
+                return;
+            }
+            let fits =
+                sends && reached && self.nodes[source].server.phase != Phase::Stopping && self.fits(node, source);
+            let now = self.now;
+            let server = &mut self.nodes[node].server;
+            if fits {
+                server.stream = Some(source);
+            } else {
+                server.retry_at = now + RETRY;
+                return;
+            }
+        }
+        if !sends {
+            let now = self.now;
+            let server = &mut self.nodes[node].server;
+            server.stream = None;
+            server.retry_at = now + RETRY;
+        } else if reached && self.rng.u8(..5) != 0 {
+            let limit = if self.nodes[node].slow { usize::from(self.rng.bool()) } else { AT_ONCE };
+            self.ship(source, node, limit);
+        }
+    }
+
+    /// The source's history begins with what the standby has.
+    fn fits(&self, node: usize, source: usize) -> bool {
+        match (self.nodes[node].server.log(), self.nodes[source].server.log()) {
+            (Some(own), Some(other)) => own.len() <= other.len() && own.is_beginning_of(other),
+            _ => false,
+        }
+    }
+
+    fn ship(&mut self, source: usize, node: usize, limit: usize) {
+        let Some(from) = self.nodes[source].server.directory.take() else { return };
+        if let Some(directory) = &mut self.nodes[node].server.directory {
+            directory.log.receive(&from.log, limit);
+            directory.checkpoint = from.checkpoint;
+            directory.checkpoint_timeline = directory.log.timeline();
+        }
+        self.nodes[source].server.directory = Some(from);
+    }
+
+    fn acknowledge(&mut self, node: usize) {
+        let place = &self.nodes[node];
+        if place.frozen || place.server.phase != Phase::Primary || place.server.waiting.is_empty() {
+            return;
+        }
+        let connected: Vec<usize> = (0..self.nodes.len())
+            .filter(|other| self.nodes[*other].server.stream == Some(node) && self.reach(*other, node))
+            .collect();
+        let confirmed = |waiting: &Waiting| {
+            let having: Vec<&str> = connected
+                .iter()
+                .filter(|other| {
+                    self.nodes[**other].server.log().is_some_and(|log| log.holds(waiting.index, waiting.id))
+                })
+                .map(|other| self.names[*other].as_str())
+                .collect();
+            place.server.is_confirmed(&having)
+        };
+        let (acknowledged, waiting): (Vec<Waiting>, Vec<Waiting>) =
+            place.server.waiting.iter().copied().partition(confirmed);
+        self.nodes[node].server.waiting = waiting;
+        for commit in acknowledged {
+            self.statistics.acknowledged += 1;
+            self.acknowledged(node, commit);
+        }
+    }
+
+    /// How the walsenders of this node look.
+    pub fn standbys_of(&self, node: usize) -> Vec<ReplicationRow> {
+        let connected = (0..self.nodes.len()).filter(|other| self.nodes[*other].server.stream == Some(node));
+        let names = StandbyNames::parse(&self.nodes[node].server.names).unwrap_or_default();
+        connected
+            .map(|other| {
+                let position = self.nodes[other].server.log().map(Log::end);
+                ReplicationRow {
+                    usename: "replicator".to_owned(),
+                    application_name: self.names[other].clone(),
+                    client_addr: None,
+                    state: "streaming".to_owned(),
+                    sync_state: sync_state(&names, &self.names[other]).to_owned(),
+                    sync_priority: i32::from(names.contains(&self.names[other])),
+                    sent_lsn: position,
+                    write_lsn: position,
+                    flush_lsn: position,
+                    replay_lsn: position,
+                }
+            })
+            .collect()
+    }
+}
+
+/// `pg_stat_replication.sync_state`; nobody is merely potential here, for all that are named are waited for.
+fn sync_state(names: &StandbyNames, name: &str) -> &'static str {
+    match names.method {
+        _ if !names.contains(name) => "async",
+        SyncMethod::First => "sync",
+        SyncMethod::Any => "quorum",
+    }
+}

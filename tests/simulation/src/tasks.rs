@@ -1,0 +1,458 @@
+//! Long work and errands in the model: what they do to the server, how long they take, and when they fail.
+
+use crate::daemon::{Finding, News};
+use crate::server::{Directory, Phase};
+use crate::world::{Event, Step, World};
+use regent_core::model::{
+    ControlState, Errand, HistoryRow, LeaderHistory, LocalEnd, Moment, Postmaster, ProbeRound, Source, StartMode,
+    StopMode, Task, TaskOutcome,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a member that does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// And the lost leader.
+const PATIENCE_FOR_FORMER_LEADER: Duration = Duration::from_millis(300);
+
+/// How long a stopping server waits for standbys.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Long work that is going on.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Its number.
+    pub number: u64,
+    /// What.
+    pub task: Task,
+    /// `synchronous_standby_names` as primary, where they are not the user's own.
+    pub names: Option<String>,
+    /// When it is over.
+    pub goal: Goal,
+}
+
+/// When long work is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// When its time comes.
+    Point,
+    /// When the server takes connections.
+    Up,
+    /// When it is gone.
+    Down,
+    /// When it is primary.
+    Primary,
+}
+
+impl World {
+    /// Begins long work.
+    pub fn begin_work(&mut self, node: usize, number: u64, task: Task, names: Option<String>) {
+        let crashed = self.nodes[node].server.directory.as_ref().is_some_and(|directory| {
+            matches!(directory.state, ControlState::InProduction | ControlState::InCrashRecovery)
+        });
+        let (goal, from, to) = match &task {
+            Task::Bootstrap => (Goal::Up, 600, 1500),
+            Task::Clone { .. } => (Goal::Up, 500, 3000),
+            Task::Start(_) if crashed => (Goal::Up, 50, 3000),
+            Task::Start(_) => (Goal::Up, 20, 100),
+            Task::Stop { mode: StopMode::Fast, checkpoint_first: true } => (Goal::Down, 20, 300),
+            Task::Stop { .. } | Task::Restart(_) => (Goal::Down, 1, 10),
+            Task::Promote => (Goal::Primary, 5, 30),
+            Task::Follow(_) | Task::StopReceiving => (Goal::Point, 10, 60),
+            Task::CompareHistories(_) | Task::Wipe => (Goal::Point, 10, 100),
+            Task::Rewind(_) => (Goal::Point, 300, 2000),
+            Task::RecoverInSingleUserMode | Task::SetAsideFailedBootstrap => (Goal::Point, 100, 600),
+        };
+        self.nodes[node].pending = Some(Pending { number, task, names, goal });
+        self.soon(from, to, Event::Work { node, number });
+    }
+
+    /// Long work comes to its point.
+    pub fn work(&mut self, node: usize, number: u64) {
+        let Some(pending) = self.nodes[node].pending.clone().filter(|pending| pending.number == number) else {
+            return;
+        };
+        let running = self.nodes[node].server.postmaster;
+        match pending.task {
+            Task::Bootstrap => {
+                let id = self.next_id();
+                self.nodes[node].server.directory = Some(Directory::initial(id));
+                self.spawn(node, pending.names.unwrap_or_default());
+            }
+            Task::Clone { source, .. } => self.copy_from(node, number, source.as_ref()),
+            Task::Start(mode) => self.start(node, number, &mode, pending.names),
+            Task::Stop { mode, .. } => self.signal(node, number, mode),
+            Task::Restart(_) => self.signal(node, number, StopMode::Fast),
+            Task::Promote => match running {
+                Some(postmaster) => {
+                    if let Some(names) = pending.names {
+                        self.nodes[node].server.names = names;
+                    }
+                    self.soon(20, 200, Event::Server { node, postmaster, step: Step::Promoted });
+                }
+                None => self.task_ends(node, number, failed("the server is down")),
+            },
+            Task::Follow(source) => {
+                let place = source.and_then(|source| self.place(&source.name));
+                self.redirect(node, place);
+                self.task_ends(node, number, TaskOutcome::Done);
+            }
+            Task::StopReceiving => {
+                self.redirect(node, None);
+                self.task_ends(node, number, TaskOutcome::Done);
+            }
+            Task::CompareHistories(source) => {
+                let outcome = self.compare(node, &source);
+                self.task_ends(node, number, outcome);
+            }
+            Task::Rewind(source) => {
+                let outcome = self.rewind(node, &source);
+                self.task_ends(node, number, outcome);
+            }
+            Task::RecoverInSingleUserMode => {
+                let id = self.next_id();
+                let server = &mut self.nodes[node].server;
+                if let Some(directory) = server.directory.as_mut().filter(|_| running.is_none()) {
+                    directory.log.append(id);
+                    directory.note_checkpoint(ControlState::ShutDown);
+                }
+                self.task_ends(node, number, TaskOutcome::Done);
+            }
+            Task::Wipe | Task::SetAsideFailedBootstrap => {
+                if let Some(postmaster) = running {
+                    self.server_step(node, postmaster, Step::Dead);
+                }
+                self.nodes[node].server.directory = None;
+                self.tell_of(node, || "the data directory is gone".to_owned());
+                self.task_ends(node, number, TaskOutcome::Done);
+            }
+        }
+    }
+
+    fn redirect(&mut self, node: usize, source: Option<usize>) {
+        let now = self.now;
+        let server = &mut self.nodes[node].server;
+        server.source = source;
+        server.stream = None;
+        server.retry_at = now;
+    }
+
+    fn spawn(&mut self, node: usize, names: String) {
+        let now = self.now;
+        let server = &mut self.nodes[node].server;
+        server.names = names;
+        let crashed = server.directory.as_ref().is_some_and(|directory| {
+            matches!(directory.state, ControlState::InProduction | ControlState::InCrashRecovery)
+        });
+        let postmaster = server.spawn(now);
+        self.inform(node, 0, 2, News::Found(postmaster));
+        let (from, to) = if crashed { (100, 2500) } else { (50, 300) };
+        self.soon(from, to, Event::Server { node, postmaster, step: Step::Up });
+    }
+
+    fn start(&mut self, node: usize, number: u64, mode: &StartMode, names: Option<String>) {
+        if self.nodes[node].server.postmaster.is_some() || self.nodes[node].server.directory.is_none() {
+            return self.task_ends(node, number, failed("it can not be started"));
+        }
+        let source = match mode {
+            StartMode::Follow(source) => self.place(&source.name),
+            StartMode::Primary | StartMode::Standby => None,
+        };
+        let primary = *mode == StartMode::Primary;
+        self.nodes[node].server.source = source;
+        if let Some(directory) = &mut self.nodes[node].server.directory {
+            directory.recovery_signal = !primary;
+        }
+        self.spawn(node, if primary { names.unwrap_or_default() } else { String::new() });
+    }
+
+    fn signal(&mut self, node: usize, number: u64, mode: StopMode) {
+        let Some(postmaster) = self.nodes[node].server.postmaster else {
+            return self.task_ends(node, number, TaskOutcome::Done);
+        };
+        if mode != StopMode::Fast {
+            return self.end_at_once(node);
+        }
+        if self.nodes[node].server.phase == Phase::Starting {
+            return self.end_at_once(node);
+        }
+        self.nodes[node].server.phase = Phase::Stopping;
+        self.status_changed(node);
+        if !self.nodes[node].hanging_stop {
+            self.soon(20, 200, Event::Server { node, postmaster, step: Step::LastCheckpoint });
+        }
+    }
+
+    /// Whoever it is that clones or compares: the source answers.
+    fn source_of(&self, node: usize, source: &Source) -> Option<usize> {
+        let place = self.place(&source.name)?;
+        let up = matches!(self.nodes[place].server.phase, Phase::Primary | Phase::Standby);
+        (up && self.reach(node, place)).then_some(place)
+    }
+
+    fn copy_from(&mut self, node: usize, number: u64, source: Option<&Source>) {
+        let place = source.and_then(|source| self.source_of(node, source));
+        let copy = place.and_then(|place| self.nodes[place].server.directory.as_ref().map(Directory::copy_of));
+        let Some(copy) = copy else {
+            return self.task_ends(node, number, failed("the source does not answer"));
+        };
+        let server = &mut self.nodes[node].server;
+        server.directory = Some(copy);
+        server.source = place;
+        self.spawn(node, String::new());
+    }
+
+    fn compare(&self, node: usize, source: &Source) -> TaskOutcome {
+        let server = &self.nodes[node].server;
+        let Some(place) = self.source_of(node, source) else { return failed("the leader does not answer") };
+        let (Some(log), Some(directory)) = (self.nodes[place].server.log(), &server.directory) else {
+            return failed("nothing to compare");
+        };
+        let recovering = server.phase == Phase::Standby
+            || matches!(directory.state, ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery);
+        let local = if recovering {
+            LocalEnd { timeline: directory.log.timeline(), lsn: directory.log.end(), in_recovery: true }
+        } else {
+            LocalEnd { timeline: directory.checkpoint_timeline, lsn: directory.checkpoint, in_recovery: false }
+        };
+        let leader = LeaderHistory { timeline: log.timeline(), switches: log.switches() };
+        TaskOutcome::Histories(local, leader)
+    }
+
+    fn rewind(&mut self, node: usize, source: &Source) -> TaskOutcome {
+        // A source that is lost says nothing about the local data.
+        let Some(place) = self.source_of(node, source) else { return TaskOutcome::Cancelled };
+        let (primary, directory) = {
+            let server = &self.nodes[place].server;
+            (server.phase == Phase::Primary, server.directory.clone())
+        };
+        let Some(from) = directory.filter(|from| primary && from.checkpoint_timeline == from.log.timeline()) else {
+            return failed("the source has not written a checkpoint");
+        };
+        let server = &mut self.nodes[node].server;
+        match server.directory.as_mut().filter(|_| server.postmaster.is_none()) {
+            Some(directory) => {
+                directory.log.become_like(&from.log);
+                directory.recovery_signal = true;
+                directory.state = ControlState::InArchiveRecovery;
+                TaskOutcome::Done
+            }
+            None => failed("the server runs"),
+        }
+    }
+
+    /// Tells the daemon that its long work is over.
+    pub fn task_ends(&mut self, node: usize, number: u64, outcome: TaskOutcome) {
+        self.nodes[node].pending = None;
+        self.inform(node, 0, 2, News::TaskEnded(number, outcome));
+    }
+
+    /// The server did something: perhaps long work has reached its goal.
+    fn check_goal(&mut self, node: usize) {
+        let phase = self.nodes[node].server.phase;
+        let Some(pending) = self.nodes[node].pending.clone() else { return };
+        let number = pending.number;
+        match (pending.goal, phase) {
+            (Goal::Up, Phase::Primary | Phase::Standby) | (Goal::Primary, Phase::Primary) => {
+                self.task_ends(node, number, TaskOutcome::Done);
+            }
+            (Goal::Up | Goal::Primary, Phase::Down) => self.task_ends(node, number, failed("the server ended")),
+            (Goal::Down, Phase::Down) => match pending.task {
+                Task::Restart(mode) => {
+                    let task = Task::Start(mode.clone());
+                    let names = pending.names.clone();
+                    self.nodes[node].pending = Some(Pending { number, task, names: names.clone(), goal: Goal::Up });
+                    self.start(node, number, &mode, names);
+                }
+                _ => self.task_ends(node, number, TaskOutcome::Done),
+            },
+            _ => {}
+        }
+    }
+
+    /// A server goes on by itself.
+    pub fn server_step(&mut self, node: usize, postmaster: Postmaster, step: Step) {
+        if self.nodes[node].server.postmaster != Some(postmaster) {
+            return;
+        }
+        let phase = self.nodes[node].server.phase;
+        let id = self.next_id();
+        match step {
+            Step::Up if phase == Phase::Starting => self.nodes[node].server.come_up(id),
+            Step::Promoted if phase == Phase::Standby => {
+                let epoch = self.checks.next_epoch();
+                let taken = self.nodes[node].reserved;
+                self.nodes[node].server.promote(id, epoch, taken);
+                self.promoted(node);
+            }
+            Step::LastCheckpoint if phase == Phase::Stopping => {
+                let primary = !self.nodes[node].server.has_recovery_signal();
+                if let Some(directory) = self.nodes[node].server.directory.as_mut().filter(|_| primary) {
+                    directory.log.append(id);
+                    directory.note_checkpoint(ControlState::ShutDown);
+                }
+                self.later(LAST_WORDS, Event::Server { node, postmaster, step: Step::Gone });
+            }
+            Step::Gone if phase == Phase::Stopping => self.end_server(node, true),
+            Step::Dead => self.end_server(node, false),
+            _ => return,
+        }
+        self.tell_of(node, || format!("the server: {step:?}"));
+        self.status_changed(node);
+        self.check_goal(node);
+    }
+
+    /// A stopping server whose standbys have everything is gone.
+    pub fn finish_stops(&mut self) {
+        for node in 0..self.nodes.len() {
+            let server = &self.nodes[node].server;
+            let written = server
+                .directory
+                .as_ref()
+                .is_some_and(|directory| directory.recovery_signal || directory.state == ControlState::ShutDown);
+            if server.phase != Phase::Stopping || !written || self.nodes[node].hanging_stop || self.nodes[node].frozen {
+                continue;
+            }
+            let end = server.log().map(crate::log::Log::len);
+            let behind = (0..self.nodes.len()).any(|other| {
+                let standby = &self.nodes[other].server;
+                standby.stream == Some(node) && standby.log().map(crate::log::Log::len) < end
+            });
+            if let Some(postmaster) = server.postmaster.filter(|_| !behind) {
+                self.server_step(node, postmaster, Step::Gone);
+            }
+        }
+    }
+
+    fn end_server(&mut self, node: usize, clean: bool) {
+        let server = &mut self.nodes[node].server;
+        if clean && server.has_recovery_signal() {
+            server.end(Some(0));
+        } else {
+            server.end(None);
+        }
+        for other in &mut self.nodes {
+            if other.server.stream == Some(node) {
+                other.server.stream = None;
+                other.server.retry_at = self.now + crate::server::RETRY;
+            }
+        }
+        if let Some(postmaster) = self.nodes[node].daemon.as_ref().and_then(|daemon| daemon.view.server.postmaster) {
+            self.inform(node, 1, 4, News::Ended(postmaster));
+        }
+        let control = self.nodes[node].server.control();
+        let at = self.now + Duration::from_millis(5);
+        self.inform(node, 5, 15, News::Control(control, at));
+    }
+
+    /// The daemon of this node, and its monitor, see what its server does.
+    pub fn status_changed(&mut self, node: usize) {
+        let server = &self.nodes[node].server;
+        if let (Some(postmaster), Some(status)) = (server.postmaster, server.status()) {
+            let signal = server.has_recovery_signal();
+            let control = server.control();
+            self.inform(node, 1, 4, News::Status(postmaster, status, signal));
+            let at = self.now;
+            self.inform(node, 5, 12, News::Control(control, at));
+            self.watch_server(node);
+        }
+    }
+
+    /// The monitor begins to ask.
+    pub fn watch_server(&mut self, node: usize) {
+        let place = &mut self.nodes[node];
+        if let (Some(postmaster), Some(daemon)) = (place.server.postmaster, &place.daemon) {
+            place.round += 1;
+            let (instance, round) = (daemon.instance, place.round);
+            self.soon(1, 5, Event::Monitor { node, instance, postmaster, round });
+        }
+    }
+
+    /// The monitor asks once a second, and whenever something was said to have changed.
+    pub fn monitor(&mut self, node: usize, instance: u32, postmaster: Postmaster, round: u64) {
+        let place = &self.nodes[node];
+        let same = place.daemon.as_ref().is_some_and(|daemon| daemon.instance == instance);
+        if !same || place.server.postmaster != Some(postmaster) || place.round != round {
+            return;
+        }
+        let answer = self.nodes[node].server.monitoring(&self.names, self.standbys_of(node));
+        if answer.is_some() {
+            let at = self.now;
+            self.inform(node, 1, 5, News::Monitored(postmaster, answer, at));
+            self.later(Duration::from_secs(1), Event::Monitor { node, instance, postmaster, round });
+        }
+    }
+
+    /// Members answer; the silent ones are waited for.
+    pub fn ask(&mut self, node: usize, instance: u32, errand: Errand, begun_at: Moment) {
+        let Errand::Probe { members, former_leader } = &errand else { return };
+        let mut answers = BTreeMap::new();
+        let mut patience = Duration::from_millis(self.rng.u64(2..15));
+        for name in members {
+            let Some(other) = self.place(name) else { continue };
+            let place = &self.nodes[other];
+            let silent = !self.reach(node, other) || place.daemon_frozen;
+            let answer = place.daemon.as_ref().filter(|_| !silent).and_then(crate::daemon::Daemon::answer);
+            if silent {
+                let former = former_leader.as_deref() == Some(name);
+                patience = patience.max(if former { PATIENCE_FOR_FORMER_LEADER } else { PATIENCE });
+            }
+            answers.insert(name.clone(), answer);
+        }
+        let news = News::ErrandEnded(errand, begun_at, Ok(Finding::Probes(ProbeRound { begun_at, answers })));
+        self.later(patience, Event::Tell { node, instance, news });
+    }
+
+    /// Short work ends.
+    pub fn errand_ends(&mut self, node: usize, instance: u32, errand: Errand, begun_at: Moment) {
+        if self.nodes[node].daemon.as_ref().is_none_or(|daemon| daemon.instance != instance) {
+            return;
+        }
+        let id = self.next_id();
+        let now = self.now;
+        let server = &mut self.nodes[node].server;
+        let up = matches!(server.phase, Phase::Primary | Phase::Standby);
+        let result = match &errand {
+            Errand::SetStandbyNames { names } if up => {
+                server.names = names.clone().unwrap_or_default();
+                Ok(Finding::Nothing)
+            }
+            Errand::CheckpointAfterPromote if server.phase == Phase::Primary => {
+                if let Some(directory) = &mut server.directory {
+                    directory.log.append(id);
+                    directory.note_checkpoint(ControlState::InProduction);
+                }
+                Ok(Finding::Nothing)
+            }
+            Errand::SetStandbyNames { .. } | Errand::CheckpointAfterPromote => Err(()),
+            Errand::ReadControl => Ok(Finding::Control(server.control(), now)),
+            Errand::ReadHistory => Ok(Finding::History(history(server.log()))),
+            Errand::WakeReceiver => {
+                server.retry_at = now;
+                Ok(Finding::Nothing)
+            }
+            _ => Ok(Finding::Nothing),
+        };
+        if matches!(errand, Errand::SetStandbyNames { .. } | Errand::SyncSlots { .. }) {
+            self.watch_server(node);
+        }
+        self.inform(node, 0, 1, News::ErrandEnded(errand, begun_at, result));
+    }
+}
+
+fn history(log: Option<&crate::log::Log>) -> Vec<HistoryRow> {
+    let switches = log.map(crate::log::Log::switches).unwrap_or_default();
+    let row = |(timeline, switch_lsn)| HistoryRow {
+        timeline,
+        switch_lsn,
+        reason: "no recovery target specified".to_owned(),
+        timestamp: None,
+        new_leader: None,
+    };
+    switches.into_iter().map(row).collect()
+}
+
+fn failed(why: &str) -> TaskOutcome {
+    TaskOutcome::Failed(why.to_owned())
+}
