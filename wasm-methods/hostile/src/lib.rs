@@ -105,12 +105,8 @@ fn flood() -> Result<(), Failure> {
 }
 
 fn chatter() -> Result<(), Failure> {
-    let progress = regent_method::Progress {
-        bytes: u64::MAX,
-        bytes_total: Some(0),
-        files: None,
-        message: "m".repeat(100_000),
-    };
+    let progress =
+        regent_method::Progress { bytes: u64::MAX, bytes_total: Some(0), files: None, message: "m".repeat(100_000) };
     for _ in 0..20_000 {
         regent_method::report(&progress);
     }

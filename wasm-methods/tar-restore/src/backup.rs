@@ -60,7 +60,10 @@ impl Backup {
             }
         }
         if !archives.contains_key("base") {
-            return Err(Error::Missing(format!("there is no base.tar, base.tar.gz or base.tar.zst in {}", folder.display())));
+            return Err(Error::Missing(format!(
+                "there is no base.tar, base.tar.gz or base.tar.zst in {}",
+                folder.display()
+            )));
         }
         Ok(Backup { archives })
     }
@@ -207,7 +210,13 @@ mod tests {
     fn every_part_goes_to_its_place() {
         let root = folder("parts");
         let end = vec![0; 1024];
-        let base = [entry("PG_VERSION", b'0', b"15"), entry("pg_tblspc/7", b'2', b""), entry("pg_wal", b'5', b""), end.clone()].concat();
+        let base = [
+            entry("PG_VERSION", b'0', b"15"),
+            entry("pg_tblspc/7", b'2', b""),
+            entry("pg_wal", b'5', b""),
+            end.clone(),
+        ]
+        .concat();
         fs::write(root.join("backup/base.tar.gz"), gz(&base)).unwrap();
         fs::write(root.join("backup/pg_wal.tar"), [entry("0001", b'0', b"wal"), end.clone()].concat()).unwrap();
         fs::write(root.join("backup/7.tar"), [entry("PG_15/1", b'0', b"space"), end].concat()).unwrap();
