@@ -54,6 +54,7 @@ pub(super) fn build(layers: Layers<'_>, warnings: &mut Vec<String>) -> Settings 
         guard: fencing::mode(local, "guard.mode"),
         watchdog: fencing::mode(local, "watchdog.mode"),
         may_bootstrap: local.get("bootstrap").is_some(),
+        custom_bootstrap: super::bootstrap::custom(local).is_some(),
         tags: tags::build(local, warnings),
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Maker {
 }
 
 /// Links that a server, or whoever set it up, puts into a data directory; besides those to tablespaces.
-const USUAL_LINKS: [&str; 4] = ["pg_wal", "pg_xlog", "log", "pg_log"];
+const USUAL_LINKS: [&str; 5] = ["pg_wal", "pg_xlog", "log", "pg_log", "pg_stat_tmp"];
 
 /// Looks over `folder` and puts its modes right. An `Err` inside says what may not be in a data directory.
 pub(super) fn inspect(folder: &Path, maker: Maker) -> Result<Result<(), String>, PgError> {
@@ -80,6 +80,11 @@ impl Inspection<'_> {
         }
         let inside = fs::canonicalize(path).is_ok_and(|target| target.starts_with(self.root));
         if inside || self.is_usual(path) {
+            return Ok(());
+        }
+        // Certificates, keys, folders of extensions: whoever set the server up knows why. Below, only PostgreSQL writes.
+        if path.parent() == Some(self.root) {
+            tracing::warn!("{} is a link out of the data directory, to {}", path.display(), target.display());
             return Ok(());
         }
         Err(format!("{} is a link out of the data directory, to {}", path.display(), target.display()))
@@ -169,6 +174,7 @@ mod tests {
         check(Sandboxed, link("1", "base/2"), Err("is a link"));
         check(Trusted, link("/nowhere", "base/2"), Err("link out of"));
         check(Trusted, link("/etc/postgresql/pg_hba.conf", "pg_hba.conf"), Ok(()));
+        check(Trusted, link("/etc/ssl/server.key", "server.key"), Ok(()));
     }
 
     #[test]

@@ -137,7 +137,7 @@ async fn a_component_that_cannot_be_compiled_in_time_is_given_up() {
 }
 
 #[tokio::test]
-async fn gigabytes_of_output_are_dammed() {
+async fn a_flood_of_output_is_dammed() {
     let Some(trial) = Trial::of("hostile").await else { return };
     trial.fails_with("flood", "", "wrote it all").await;
     let heard = AtomicUsize::new(0);

@@ -162,6 +162,7 @@ fn settings(rng: &mut Rng) -> Settings {
         guard: FenceMode::Automatic,
         watchdog: FenceMode::Off,
         may_bootstrap: true,
+        custom_bootstrap: false,
         tags: Tags::default(),
     }
 }

@@ -119,6 +119,8 @@ pub struct Settings {
     pub watchdog: FenceMode,
     /// A `bootstrap` section is there: this node may create the cluster.
     pub may_bootstrap: bool,
+    /// The operator's method creates it, not initdb.
+    pub custom_bootstrap: bool,
     /// This member's tags.
     pub tags: Tags,
 }

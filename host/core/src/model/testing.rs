@@ -39,6 +39,7 @@ pub fn settings() -> Settings {
         guard: FenceMode::Automatic,
         watchdog: FenceMode::Off,
         may_bootstrap: true,
+        custom_bootstrap: false,
         tags: Tags::default(),
     }
 }

@@ -46,6 +46,7 @@ pub fn settings() -> Settings {
         guard: FenceMode::Off,
         watchdog: FenceMode::Off,
         may_bootstrap: true,
+        custom_bootstrap: false,
         tags: Tags::default(),
     }
 }
