@@ -29,6 +29,13 @@ pub(super) fn named(layers: Layers<'_>, order: &[String]) -> BTreeMap<String, Me
     names.map(section).collect()
 }
 
+/// Could a replica be made although there is nobody to copy from (BOOT-07)?
+pub(super) fn any_without_source(layers: Layers<'_>) -> bool {
+    let order = order(layers);
+    let named = named(layers, &order);
+    order.iter().any(|name| named.get(name).is_some_and(|method| method.no_leader))
+}
+
 /// One method's section.
 pub(super) fn method(name: &str, section: &Value) -> MethodSettings {
     let flag = |key: &str| truth_at(section, key).unwrap_or(false);
@@ -115,6 +122,9 @@ mod tests {
         let layers = Layers { local: &local, dynamic: &dynamic };
         let order = order(layers);
         assert_eq!(order, ["wal_e", "basebackup"]);
+        assert!(!any_without_source(layers));
+        let alone = json!({"postgresql": {"create_replica_method": "x", "wal_e": {"no_master": "on"}}});
+        assert!(any_without_source(Layers { local: &alone, dynamic: &dynamic }));
         let named = named(layers, &order);
         let commands: Vec<_> = named.values().map(|method| (method.name.as_str(), method.command.as_deref())).collect();
         assert_eq!(commands, [("bare", None), ("site", Some("s")), ("wal_e", Some("w"))]);

@@ -8,8 +8,18 @@ use std::path::PathBuf;
 
 /// Keys of a component's section that are ours; every other one is the component's parameter.
 pub(super) const KEYS: [&str; 12] = [
-    "wasm", "sha256", "directories", "hosts", "environment", "memory", "timeout", "connstring", "no_params", "no_leader",
-    "no_master", "keep_data",
+    "wasm",
+    "sha256",
+    "directories",
+    "hosts",
+    "environment",
+    "memory",
+    "timeout",
+    "connstring",
+    "no_params",
+    "no_leader",
+    "no_master",
+    "keep_data",
 ];
 
 /// Enough for what unpacks and checks; a runaway stops long before the machine has none left.

@@ -55,6 +55,7 @@ pub(super) fn build(layers: Layers<'_>, warnings: &mut Vec<String>) -> Settings 
         watchdog: fencing::mode(local, "watchdog.mode"),
         may_bootstrap: local.get("bootstrap").is_some(),
         custom_bootstrap: super::bootstrap::custom(local).is_some(),
+        clones_without_source: super::methods::any_without_source(layers),
         tags: tags::build(local, warnings),
     }
 }

@@ -31,14 +31,9 @@ fn methods(settings: &ServerSettings, order: &[String]) -> Vec<Method> {
         .collect()
 }
 
-/// Could a replica be made although there is nobody to copy from (BOOT-07)?
-pub fn can_run_without_source(settings: &ServerSettings, order: &[String]) -> bool {
-    methods(settings, order).iter().any(Method::works_without_source)
-}
-
 /// Makes the data directory from `source` with the methods in `order` and brings its configuration in order; returns
 /// the name of the method that worked. When none did, the data directory is removed, unless the last one wants it kept.
-/// Dropping the future ends the running method; the data directory is then as that left it.
+/// Dropping the future ends the running method; what it began is removed, unless it wants it kept.
 pub async fn create_replica(
     server: &Server,
     source: Option<&Source>,
@@ -56,7 +51,10 @@ pub async fn create_replica(
         if !keep {
             clear(server).await?;
         }
-        match looked_over(&method, &request, progress).await? {
+        let unfinished = Unfinished { server: (!keep).then_some(server) };
+        let outcome = looked_over(&method, &request, progress).await?;
+        unfinished.is_over();
+        match outcome {
             Outcome::Done => {
                 tracing::info!("replica has been created using {}", method.name());
                 server.restore_configuration().await?;
@@ -78,6 +76,25 @@ pub async fn create_replica(
         clear(server).await?;
     }
     Err(MethodError::NoneWorked(reason))
+}
+
+/// While a method runs. A server that were started on a part of a copy could come up, with holes in its data.
+struct Unfinished<'a> {
+    server: Option<&'a Server>,
+}
+
+impl Unfinished<'_> {
+    fn is_over(mut self) {
+        self.server = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(server) = self.server {
+            server.remove_when_ended();
+        }
+    }
 }
 
 /// What cannot be removed is put aside.
@@ -123,7 +140,11 @@ fn describe(error: &PgError) -> String {
 pub(super) async fn look_over(server: &Server) -> Result<Result<(), String>, PgError> {
     let data_dir = server.settings.data_dir.clone();
     blocking(move || {
-        if data_dir.is_dir() { inspect(&data_dir, Maker::Trusted) } else { Ok(Err("there is no data directory".into())) }
+        if data_dir.is_dir() {
+            inspect(&data_dir, Maker::Trusted)
+        } else {
+            Ok(Err("there is no data directory".into()))
+        }
     })
     .await
 }

@@ -10,7 +10,7 @@ mod post_bootstrap;
 mod sandbox;
 
 pub use bootstrap::{bootstrap_custom, bootstrap_initdb};
-pub use create::{can_run_without_source, create_replica};
+pub use create::create_replica;
 pub use post_bootstrap::post_bootstrap;
 pub use sandbox::{dispatch, use_program};
 

@@ -31,6 +31,9 @@ const LINE_BYTES_MAX: usize = 4096;
 /// cancelled clone may still be writing into it while it handles its signal.
 static ENDING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
+/// How much of what cancelled work left is still to be cleared away.
+static CLEARING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
 /// A program to run.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -202,10 +205,28 @@ pub fn child_environment() -> Vec<(OsString, OsString)> {
     crate::ports::environment().into_iter().filter(|(name, _)| !hidden(name)).collect()
 }
 
-/// Waits until every cancelled program has ended.
+/// Waits until every cancelled program has ended, and what it left is cleared away.
 pub async fn settled() {
+    none_left(&ENDING).await;
+    none_left(&CLEARING).await;
+}
+
+async fn none_left(count: &watch::Sender<usize>) {
     // The sender is static, so the channel cannot close.
-    let _ = ENDING.subscribe().wait_for(|ending| *ending == 0).await;
+    let _ = count.subscribe().wait_for(|left| *left == 0).await;
+}
+
+/// Does this work once every cancelled program has ended.
+pub(super) fn once_ended(work: impl Future<Output = ()> + Send + 'static) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let count = CountDown::begin(&CLEARING);
+    runtime.spawn(async move {
+        let _count = count;
+        none_left(&ENDING).await;
+        work.await;
+    });
 }
 
 /// A running child that is spoken to.
@@ -261,10 +282,10 @@ impl Drop for Group {
             return;
         };
         signal_group(pid, Signal::TERM);
-        ENDING.send_modify(|ending| *ending += 1);
+        let count = CountDown::begin(&ENDING);
         runtime.spawn(async move {
             // Counted down also when the runtime drops this task.
-            let _count = CountDown;
+            let _count = count;
             if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
                 signal_group(pid, Signal::KILL);
                 let _ = child.wait().await;
@@ -275,11 +296,18 @@ impl Drop for Group {
     }
 }
 
-struct CountDown;
+struct CountDown(&'static watch::Sender<usize>);
+
+impl CountDown {
+    fn begin(count: &'static watch::Sender<usize>) -> CountDown {
+        count.send_modify(|left| *left += 1);
+        CountDown(count)
+    }
+}
 
 impl Drop for CountDown {
     fn drop(&mut self) {
-        ENDING.send_modify(|ending| *ending = ending.saturating_sub(1));
+        self.0.send_modify(|left| *left = left.saturating_sub(1));
     }
 }
 

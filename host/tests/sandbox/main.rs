@@ -20,7 +20,8 @@ async fn paths_outside_the_grants_lead_nowhere() {
     let Some(trial) = Trial::of("hostile").await else { return };
     fs::write(trial.path("secret"), "the secret").unwrap();
     let secret = trial.path("secret").display().to_string();
-    for target in ["/etc/passwd", "../../../etc/passwd", "/pgdata/../../../secret", "/pgdata/../../../../../etc/passwd"] {
+    for target in ["/etc/passwd", "../../../etc/passwd", "/pgdata/../../../secret", "/pgdata/../../../../../etc/passwd"]
+    {
         trial.fails_with("read", target, "was refused").await;
     }
     trial.fails_with("read", &secret, "was refused").await;

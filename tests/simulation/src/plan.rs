@@ -163,6 +163,7 @@ fn settings(rng: &mut Rng) -> Settings {
         watchdog: FenceMode::Off,
         may_bootstrap: true,
         custom_bootstrap: false,
+        clones_without_source: false,
         tags: Tags::default(),
     }
 }

@@ -40,6 +40,7 @@ pub fn settings() -> Settings {
         watchdog: FenceMode::Off,
         may_bootstrap: true,
         custom_bootstrap: false,
+        clones_without_source: false,
         tags: Tags::default(),
     }
 }

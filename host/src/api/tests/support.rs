@@ -47,6 +47,7 @@ pub fn settings() -> Settings {
         watchdog: FenceMode::Off,
         may_bootstrap: true,
         custom_bootstrap: false,
+        clones_without_source: false,
         tags: Tags::default(),
     }
 }

@@ -11,7 +11,8 @@ struct Place {
 }
 
 /// `$d` is the data directory, `$out` the folder. What a script calls `arguments` and `environment` it leaves there.
-const PRELUDE: &str = "for a in \"$@\"; do case \"$a\" in --datadir=*) d=${a#--datadir=};; esac; done; out=$0; d=${d:-$out/data};";
+const PRELUDE: &str =
+    "for a in \"$@\"; do case \"$a\" in --datadir=*) d=${a#--datadir=};; esac; done; out=$0; d=${d:-$out/data};";
 
 impl Place {
     fn new() -> Place {
@@ -107,8 +108,6 @@ async fn without_a_source_only_those_that_need_none_are_asked() {
         &format!("echo \"$@\" >\"$out/arguments\"; env >\"$out/environment\"; {MAKE}"),
         |method| method.no_leader = true,
     );
-    assert!(can_run_without_source(&place.server().settings, &place.order()));
-    assert!(!can_run_without_source(&place.server().settings, &place.order()[..1]));
     assert_eq!(place.create(None).await.unwrap(), "alone");
     assert!(!place.path("asked").exists());
     assert!(place.written("arguments").contains("--connstring= --no_leader=True"), "{}", place.written("arguments"));
@@ -119,7 +118,9 @@ async fn without_a_source_only_those_that_need_none_are_asked() {
 
 #[tokio::test]
 async fn the_password_is_in_a_file_that_the_environment_names() {
-    let script = format!("cat \"$PGPASSFILE\" >\"$out/passwords\"; env >\"$out/environment\"; echo \"$@\" >\"$out/arguments\"; {MAKE}");
+    let script = format!(
+        "cat \"$PGPASSFILE\" >\"$out/passwords\"; env >\"$out/environment\"; echo \"$@\" >\"$out/arguments\"; {MAKE}"
+    );
     let place = Place::new().method("m", &script, |_| {});
     place.create(Some(&source())).await.unwrap();
     assert!(place.written("passwords").contains("h:5433:*:rep:hidden"), "{}", place.written("passwords"));
@@ -159,7 +160,9 @@ async fn work_that_no_server_may_be_started_on_counts_as_none() {
 #[tokio::test]
 async fn a_cancelled_method_ends_with_all_that_it_started() {
     let script = "trap '' TERM; sleep 600 & trap 'touch \"$out/told\"; exit 1' TERM; \
-                  echo $$ $! >\"$out/new\"; mv \"$out/new\" \"$out/pids\"; wait";
+                  echo $$ $! >\"$out/new\"; mv \"$out/new\" \"$out/pids\"; \
+                  wait";
+    let script = &format!("{MAKE}; {script}");
     let place = Place::new().method("m", script, |_| {});
     let (server, order, source) = (place.server(), place.order(), source());
     let started = async {
@@ -174,6 +177,7 @@ async fn a_cancelled_method_ends_with_all_that_it_started() {
     }
     tokio::time::timeout(Duration::from_secs(60), crate::postgres::settled()).await.unwrap();
     assert!(place.path("told").exists(), "it was not told to end");
+    assert!(!place.path("data/PG_VERSION").exists(), "a part of a copy is left");
     let gone = |pid: &str| {
         let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         state.is_empty() || state.contains(") Z ")

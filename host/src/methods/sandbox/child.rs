@@ -138,7 +138,8 @@ fn prepare(engine: &Engine, order: &Order, reporter: &Reporter) -> Result<Compon
     if let Some(component) = kept {
         return Ok(component);
     }
-    let component = compile(engine, bytes, order.limit.map_or(COMPILE_LIMIT, Duration::from_millis).min(COMPILE_LIMIT))?;
+    let component =
+        compile(engine, bytes, order.limit.map_or(COMPILE_LIMIT, Duration::from_millis).min(COMPILE_LIMIT))?;
     if let Some(folder) = &order.cache
         && let Err(Refused(why)) = cache::store(&component, folder, &name)
     {
@@ -179,6 +180,9 @@ fn compile(engine: &Engine, bytes: Vec<u8>, limit: Duration) -> Result<Component
     match compiled {
         Ok(Ok(component)) => Ok(component),
         Ok(Err(error)) => Err(Refused(format!("the component cannot be compiled: {error:#}"))),
-        Err(_) => Err(Refused(format!("compiling takes longer than {} seconds: `timeout` of the method says how long it may take, 120 seconds at most", limit.as_secs()))),
+        Err(_) => Err(Refused(format!(
+            "compiling takes longer than {} seconds: `timeout` of the method says how long it may take, 120 seconds at most",
+            limit.as_secs()
+        ))),
     }
 }

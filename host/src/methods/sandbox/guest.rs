@@ -269,7 +269,8 @@ impl ResourceLimiter for Limits {
         let wanted = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if wanted > self.memory_bytes_max {
             let max = self.memory_bytes_max / 1024;
-            return self.refuse(format!("it wants {} KiB of memory: `memory` of the method allows {max}", wanted / 1024));
+            return self
+                .refuse(format!("it wants {} KiB of memory: `memory` of the method allows {max}", wanted / 1024));
         }
         self.memory_bytes = wanted;
         Ok(true)

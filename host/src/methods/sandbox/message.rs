@@ -84,12 +84,8 @@ pub(super) enum Report {
 
 /// A text from a component, fit for a log: one line, no control characters, not longer than `chars_max`.
 pub(super) fn tame(text: &str, chars_max: usize) -> String {
-    let mut tamed: String = text
-        .trim_end()
-        .chars()
-        .take(chars_max)
-        .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
-        .collect();
+    let mut tamed: String =
+        text.trim_end().chars().take(chars_max).map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
     if text.trim_end().chars().nth(chars_max).is_some() {
         tamed.push('…');
     }

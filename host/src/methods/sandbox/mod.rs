@@ -98,7 +98,8 @@ fn order(
         seen_as: granted.seen_as.clone(),
         writable: granted.writable,
     });
-    let places = settings.directories.iter().filter_map(|granted| Some((granted.link.clone()?, granted.seen_as.clone())));
+    let places =
+        settings.directories.iter().filter_map(|granted| Some((granted.link.clone()?, granted.seen_as.clone())));
     Order {
         component: settings.component.clone(),
         sha256: settings.sha256.clone(),
@@ -156,7 +157,10 @@ impl Listener<'_> {
         let said = self.listen(BufReader::new(output)).await;
         let Some(outcome) = said else {
             let status = tokio::time::timeout(END_LIMIT, group.wait()).await;
-            let status = status.map_or_else(|_| "said something odd".to_owned(), |status| status.map_or_else(|error| error.to_string(), describe));
+            let status = status.map_or_else(
+                |_| "said something odd".to_owned(),
+                |status| status.map_or_else(|error| error.to_string(), describe),
+            );
             return Ok(Outcome::TryNext(format!("the process of the method {status}")));
         };
         // It ends by itself, and when it hears no more of us.

@@ -24,13 +24,10 @@ pub(super) struct Place {
 
 impl Place {
     /// Makes an empty place. An `Err` inside says what is wrong with the configuration.
-    pub(super) async fn prepare(
-        data_dir: &Path,
-        settings: &SandboxSettings,
-    ) -> Result<Result<Place, String>, PgError> {
-        let links = settings.directories.iter().filter_map(|granted| Some((granted.link.clone()?, granted.path.clone())));
-        let place =
-            Place { staging: data_dir.join(STAGING), data_dir: data_dir.to_owned(), links: links.collect() };
+    pub(super) async fn prepare(data_dir: &Path, settings: &SandboxSettings) -> Result<Result<Place, String>, PgError> {
+        let links =
+            settings.directories.iter().filter_map(|granted| Some((granted.link.clone()?, granted.path.clone())));
+        let place = Place { staging: data_dir.join(STAGING), data_dir: data_dir.to_owned(), links: links.collect() };
         if let Some((odd, _)) = place.links.iter().find(|(name, _)| !is_place(name)) {
             return Ok(Err(format!("`link: {odd}` of the method: only pg_wal and pg_tblspc/OID can be links")));
         }
