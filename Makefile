@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers demo test lint deny bench install
+.PHONY: help setup setup-etcd setup-peers components demo test lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -41,6 +41,13 @@ setup-etcd:
 setup-peers:
 	@tests/setup.sh --peers
 
+# Methods that run in the sandbox, for the machine that they run on; what the tests make of them is tested here.
+components:
+	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" ]; then \
+	    cd wasm-methods && $(CARGO) build --locked --release --target wasm32-wasip2 --target-dir target && \
+	    $(CARGO) test --locked --quiet --target-dir target; \
+	fi
+
 demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 	$(CARGO) build --release -p regent -p regent-dcs-$(DCS)
 	$(TARGET)/release/regent demo --nodes $(NODES) $(if $(filter-out local,$(DCS)),--dcs $(DCS))
@@ -48,7 +55,7 @@ demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 # The tests of whole clusters run the programs built here. Without nextest they run one by one,
 # because they share the machine's two or three cores and its clock.
 test: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
-test: setup-peers
+test: setup-peers components
 	$(CARGO) build --workspace
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    echo "$(CARGO) nextest run --workspace"; \
@@ -62,6 +69,7 @@ test: setup-peers
 
 lint:
 	$(CARGO) fmt --all --check
+	cd wasm-methods && $(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --quiet -p regent-tidy
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \

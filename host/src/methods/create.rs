@@ -53,7 +53,7 @@ pub async fn create_replica(
         }
         let unfinished = Unfinished { server: (!keep).then_some(server) };
         let outcome = looked_over(&method, &request, progress).await?;
-        unfinished.is_over();
+        unfinished.ended();
         match outcome {
             Outcome::Done => {
                 tracing::info!("replica has been created using {}", method.name());
@@ -84,7 +84,7 @@ struct Unfinished<'a> {
 }
 
 impl Unfinished<'_> {
-    fn is_over(mut self) {
+    fn ended(mut self) {
         self.server = None;
     }
 }

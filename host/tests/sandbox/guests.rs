@@ -1,4 +1,4 @@
-//! The components that the tests run, built when nobody did, and a method that runs one of them.
+//! The components that the tests run, built where they are older than their source, and a method that runs one of them.
 
 use crate::scenario::{Node, World};
 use regent::methods::{Progress, create_replica, use_program};
@@ -6,26 +6,27 @@ use regent_core::model::{GrantedDirectory, MethodSettings, SandboxSettings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const GUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasm-methods");
 
 /// A component's file; `None`, with a word, where components cannot be built.
 fn guest(name: &str) -> Option<PathBuf> {
-    let file = Path::new(GUESTS).join("target/wasm32-wasip2/release").join(format!("{name}.wasm"));
-    if !file.exists() {
+    // Nothing to do where they are new enough: then this takes a moment.
+    static BUILT: LazyLock<bool> = LazyLock::new(|| {
         let built = Command::new("cargo")
-            .args(["build", "--release", "--target", "wasm32-wasip2", "--target-dir", "target"])
+            .args(["build", "--locked", "--release", "--target", "wasm32-wasip2", "--target-dir", "target"])
             .current_dir(GUESTS)
             .output()
             .unwrap();
         if !built.status.success() {
-            eprintln!("SKIPPED: components cannot be built; rustup target add wasm32-wasip2 may help");
+            eprintln!("SKIPPED: components cannot be built; `rustup target add wasm32-wasip2` may help");
             eprintln!("{}", String::from_utf8_lossy(&built.stderr));
-            return None;
         }
-    }
-    Some(file)
+        built.status.success()
+    });
+    BUILT.then(|| Path::new(GUESTS).join("target/wasm32-wasip2/release").join(format!("{name}.wasm")))
 }
 
 /// A method with its grants, and a place to run it.
