@@ -1,8 +1,8 @@
-# demo · test · lint · bench · install. `make` alone explains them.
+# demo · test · simulate · lint · bench · install. `make` alone explains them.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test lint deny bench install
+.PHONY: help setup setup-etcd setup-peers components demo test simulate lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -13,6 +13,11 @@ DCS ?= local
 
 # test
 NEXTEST_PROFILE ?= default
+
+# simulate: how many worlds, from which seed on; or one of them, told as a story
+SEEDS ?= 100000
+FROM ?= 0
+SEED ?=
 
 # bench: arguments for the bench program
 BENCH ?=
@@ -26,6 +31,7 @@ PLUGINS ?= local etcd3
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
 	@echo 'make test     every test, on real PostgreSQL servers'
+	@echo 'make simulate clusters in a modelled world, faults and all    SEEDS=100000 FROM=0, or SEED=7 for one story'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
@@ -66,6 +72,10 @@ test: setup-peers components
 	    $(CARGO) test -p regent-e2e -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc
+
+simulate:
+	$(CARGO) run --release -p regent-simulation --bin simulate -- \
+	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
 lint:
 	$(CARGO) fmt --all --check

@@ -78,7 +78,11 @@ impl Deeds {
 
     /// A replica, and the server on it.
     pub(super) async fn clone_from(&self, source: Option<Source>, only_basebackup: bool) -> Result<(), MethodError> {
-        let configured = &self.effective.server.create_replica_methods;
+        // Whoever copies the remote side is the first of a standby cluster.
+        let site = self.effective.settings.standby_cluster.as_ref();
+        let first = site.filter(|_| source.as_ref().is_none_or(Source::is_remote));
+        let configured =
+            first.map_or(&self.effective.server.create_replica_methods, |site| &site.create_replica_methods);
         let basebackup = ["basebackup".to_owned()];
         let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
         let log = ProgressLog::default();
@@ -92,6 +96,9 @@ impl Deeds {
 
     /// A clone takes no slot, for there is none yet; the standby that comes of it does.
     fn with_slot(&self, source: Source) -> Source {
+        if source.is_remote() {
+            return source;
+        }
         let slot =
             self.effective.settings.use_slots.then(|| regent_core::decide::slot_name(&self.server().settings.name));
         Source { slot, ..source }

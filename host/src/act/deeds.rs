@@ -5,11 +5,11 @@ use crate::config::Effective;
 use crate::methods::MethodError;
 use crate::observe::server::ServerEvent;
 use crate::postgres::{
-    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Server, Wanted,
+    self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Recovery, Server, Wanted,
 };
 use regent_core::model::{
-    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, Source, StartMode, StopMode, Task,
-    TaskOutcome, Timeline,
+    ControlData, ControlState, Errand, LeaderHistory, LocalEnd, Postmaster, Role, SlotSpec, Source, StandbyCluster,
+    StartMode, StopMode, Task, TaskOutcome, Timeline,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,14 +66,26 @@ pub struct Deeds {
     pub(super) callbacks: Arc<Callbacks>,
     events: Option<mpsc::Sender<ServerEvent>>,
     names: Option<String>,
-    taken: Option<Timeline>,
+    taken: Timeline,
+    feedback: bool,
+    leads: bool,
 }
 
 impl Deeds {
     /// Deeds on this server.
     pub fn new(server: Server, effective: Arc<Effective>) -> Deeds {
         let callbacks = Arc::new(Callbacks::new());
-        Deeds { server, effective, pending: Arc::default(), callbacks, events: None, names: None, taken: None }
+        Deeds {
+            server,
+            effective,
+            pending: Arc::default(),
+            callbacks,
+            events: None,
+            names: None,
+            taken: Timeline(0),
+            feedback: false,
+            leads: false,
+        }
     }
 
     /// Tells of servers that are started through this sender.
@@ -88,8 +100,19 @@ impl Deeds {
     }
 
     /// The same deeds where the cluster is known to have come to this timeline.
-    pub fn with_timeline(&self, taken: Option<Timeline>) -> Deeds {
+    pub fn with_timeline(&self, taken: Timeline) -> Deeds {
         Deeds { taken, ..self.clone() }
+    }
+
+    /// The same deeds of a member that has the lock, or has not.
+    pub fn with_lock(&self, leads: bool) -> Deeds {
+        Deeds { leads, ..self.clone() }
+    }
+
+    /// The same deeds on a server that as standby reports the rows that it needs to its source, whatever the user's
+    /// parameters say: its logical slots, or those of standbys behind it, would lose them otherwise (SLOT-10).
+    pub fn with_feedback(self, feedback: bool) -> Deeds {
+        Deeds { feedback, ..self }
     }
 
     /// `synchronous_standby_names` as primary.
@@ -103,7 +126,13 @@ impl Deeds {
 
     /// A standby waits for nobody, whatever it has to do once it is primary.
     pub(super) fn wanted_replica(&self, target: FollowTarget) -> Wanted {
-        Wanted { synchronous_standby_names: self.names.as_ref().map(|_| String::new()), ..Wanted::replica(target) }
+        let synchronous_standby_names = self.names.as_ref().map(|_| String::new());
+        let forced = self.feedback.then(|| ("hot_standby_feedback".to_owned(), "on".to_owned())).into_iter().collect();
+        let wanted = Wanted { synchronous_standby_names, forced, ..Wanted::replica(FollowTarget::None) };
+        let site = self.effective.settings.standby_cluster.as_ref();
+        let role = if site.is_some() && self.leads { Role::StandbyLeader } else { Role::Replica };
+        let overrides = site.map(|site| site_overrides(site, role)).unwrap_or_default();
+        Wanted { role, recovery: Recovery::Standby { follow: target, overrides }, ..wanted }
     }
 
     /// The local server as it is configured.
@@ -113,7 +142,8 @@ impl Deeds {
 
     /// Takes a new configuration; says whether the server's part of it changed.
     pub fn reconfigure(&mut self, effective: &Arc<Effective>) -> bool {
-        let changed = effective.server != self.effective.server;
+        let changed = effective.server != self.effective.server
+            || effective.settings.standby_cluster != self.effective.settings.standby_cluster;
         self.server.settings = Arc::new(effective.server.clone());
         self.effective = Arc::clone(effective);
         changed
@@ -169,6 +199,7 @@ impl Deeds {
             Task::CompareHistories(source) => return Ok(self.compare(&source).await?),
             Task::Rewind(source) => return self.rewind(&source).await,
             Task::RecoverInSingleUserMode => self.recover().await?,
+            Task::CopySlots { slots, from, follow } => self.copy_slots(&slots, &from, follow, postmaster).await?,
             Task::Wipe => self.wipe(postmaster).await?,
             Task::SetAsideFailedBootstrap => {
                 if let Some(postmaster) = postmaster {
@@ -274,9 +305,7 @@ impl Deeds {
 
     async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let postmaster = postmaster.ok_or(PgError::NotRunning)?;
-        if let Some(taken) = self.taken {
-            self.server.reserve_timelines(taken).await?;
-        }
+        self.server.reserve_timelines(self.taken).await?;
         if let Some(names) = &self.names {
             // Before the first write, commits wait for whom the sync key names (SYNC-06).
             let wanted = Wanted::replica(FollowTarget::None);
@@ -307,6 +336,13 @@ impl Deeds {
 
     /// A rewind that fails says something about the local data only if its source was there all the time (REW-04).
     async fn rewind(&self, source: &Source) -> Result<TaskOutcome, MethodError> {
+        // A member says when its first checkpoint as primary is written; a remote side is made to write one (REW-08).
+        if source.is_remote()
+            && let Err(error) = self.server.checkpoint_at(source, CHECKPOINT_LIMIT).await
+        {
+            tracing::warn!("the rewind is tried again later: {}", describe(&error));
+            return Ok(TaskOutcome::Cancelled);
+        }
         let Err(error) = self.server.pg_rewind(source, WORK_LIMIT).await else {
             return Ok(TaskOutcome::Done);
         };
@@ -326,6 +362,25 @@ impl Deeds {
             tracing::info!("this version can not let go of a lost leader without a restart: its position may move");
         }
         Ok(())
+    }
+
+    /// Fetches the leader's logical slots and restarts the standby with them: a server reads its slots when it starts.
+    async fn copy_slots(
+        &self,
+        slots: &[SlotSpec],
+        from: &Source,
+        follow: Source,
+        postmaster: Option<Postmaster>,
+    ) -> Result<(), PgError> {
+        let copies = self.server.fetch_slots(slots, from).await?;
+        if copies.is_empty() {
+            tracing::info!("{} has none of these logical slots", from.name);
+            return Ok(());
+        }
+        self.stop(StopControl::new(StopMode::Fast), false, postmaster).await?;
+        let stored = self.server.store_slots(copies).await;
+        self.start(&StartMode::Follow(follow)).await?;
+        stored
     }
 
     async fn compare(&self, source: &Source) -> Result<TaskOutcome, PgError> {
@@ -386,6 +441,17 @@ fn stopped_end(control: &ControlData) -> LocalEnd {
         return LocalEnd { timeline, lsn: control.minimum_recovery_end, in_recovery: true };
     }
     LocalEnd { timeline: control.checkpoint_timeline, lsn: control.checkpoint, in_recovery: false }
+}
+
+/// What the remote side of a standby cluster says about recovery. Only its leader lags behind on purpose (SB-02).
+fn site_overrides(site: &StandbyCluster, role: Role) -> BTreeMap<String, String> {
+    let delay = site.recovery_min_apply_delay.as_ref().filter(|_| role == Role::StandbyLeader);
+    let said = [
+        ("restore_command", site.restore_command.as_ref()),
+        ("archive_cleanup_command", site.archive_cleanup_command.as_ref()),
+        ("recovery_min_apply_delay", delay),
+    ];
+    said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
 }
 
 /// An operator's command, its words split as a shell would.

@@ -3,8 +3,9 @@
 use super::Finding;
 use super::deeds::Deeds;
 use crate::ports;
-use crate::postgres::{FollowTarget, PgError, control_data, find_running};
-use regent_core::model::{Callback, ControlData, Errand, HistoryRow, Lsn, Observed, Role, Source, Timeline};
+use crate::postgres::{Connection, FollowTarget, PgError, control_data, find_running};
+use regent_core::model::{Callback, ControlData, Errand, HistoryRow, Lsn, Observed, Role, SlotSpec, Source, Timeline};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The first checkpoint of a new primary may be a big one.
@@ -14,8 +15,10 @@ const CHECKPOINT_LIMIT: Duration = Duration::from_secs(3600);
 pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result<Finding, PgError> {
     match errand {
         // Members are asked by the loop itself, which knows where they are.
-        Errand::Probe { .. } => {}
-        Errand::SyncSlots { wanted, unwanted, advance } => sync_slots(deeds, &wanted, &unwanted, &advance).await?,
+        Errand::Probe { .. } | Errand::AskFailsafe { .. } => {}
+        Errand::SyncSlots { create, unwanted, advance, .. } => {
+            return sync_slots(deeds, &create, &unwanted, &advance).await;
+        }
         Errand::CheckpointAfterPromote => deeds.server().checkpoint(CHECKPOINT_LIMIT).await?,
         Errand::ApplyConfiguration { follow } => apply_configuration(deeds, role, follow).await?,
         Errand::SetStandbyNames { .. } => return set_standby_names(deeds).await,
@@ -27,25 +30,65 @@ pub(super) async fn perform(deeds: &Deeds, errand: Errand, role: Role) -> Result
     Ok(Finding::Nothing)
 }
 
+/// Brings the slots in order: one that does not let itself be brought in order does not hold up the others.
 async fn sync_slots(
     deeds: &Deeds,
-    wanted: &[String],
+    create: &[SlotSpec],
     unwanted: &[String],
-    advance: &[(String, Lsn)],
-) -> Result<(), PgError> {
-    let mut connection = deeds.connection();
-    for name in wanted {
-        connection.create_physical_slot(name).await?;
-    }
+    advance: &[(SlotSpec, Lsn)],
+) -> Result<Finding, PgError> {
+    let mut connections = SlotConnections { deeds, main: deeds.connection(), others: BTreeMap::new() };
+    let mut failure = None;
     for name in unwanted {
-        if !connection.drop_slot(name).await? {
-            tracing::info!("the slot {name} is in use and stays");
+        match connections.main.drop_slot(name).await {
+            Ok(true) => {}
+            Ok(false) => tracing::info!("the slot {name} is in use and stays"),
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
-    for (name, to) in advance {
-        connection.advance_slot(name, *to).await?;
+    for slot in create {
+        if let Err(error) = connections.of(slot).create_slot(slot).await {
+            failure = failure.or(Some(error));
+        }
     }
-    Ok(())
+    let mut broken = Vec::new();
+    for (slot, to) in advance {
+        match connections.of(slot).advance_slot(&slot.name, *to).await {
+            Ok(()) => {}
+            Err(error) if slot.logical.is_some() && error.says_log_is_gone() => {
+                tracing::warn!("the slot {slot} can not be moved: {error}");
+                broken.push(slot.name.clone());
+            }
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        Some(error) if broken.is_empty() => Err(error),
+        Some(error) => {
+            tracing::warn!("not all slots are in order: {error}");
+            Ok(Finding::BrokenSlots(broken))
+        }
+        None => Ok(Finding::BrokenSlots(broken)),
+    }
+}
+
+/// A logical slot is made and moved in its own database.
+struct SlotConnections<'a> {
+    deeds: &'a Deeds,
+    main: Connection,
+    others: BTreeMap<String, Connection>,
+}
+
+impl SlotConnections<'_> {
+    fn of(&mut self, slot: &SlotSpec) -> &mut Connection {
+        match &slot.logical {
+            None => &mut self.main,
+            Some(logical) => self
+                .others
+                .entry(logical.database.clone())
+                .or_insert_with(|| self.deeds.connection().to_database(&logical.database)),
+        }
+    }
 }
 
 fn callback(deeds: &Deeds, event: Callback, role: Role) {

@@ -39,8 +39,12 @@ pub enum Finding {
     Probes(ProbeRound),
     /// The server's configuration changed, and it was told.
     Reloaded,
+    /// Logical slots that cannot be moved, for the log that they need is gone.
+    BrokenSlots(Vec<String>),
     /// Rows of the local history.
     History(Vec<HistoryRow>),
+    /// Whether this leader may go on.
+    Failsafe(regent_core::model::FailsafeRound),
     /// The control file.
     Control(Observed<ControlData>),
 }

@@ -31,8 +31,8 @@ pub async fn call(store: &Store, call: &StoreCall, input: Input, budget: Duratio
             Some(lease) => held(store.renew(lease, input.status.as_ref(), budget).await),
             None => StoreAnswer::Refused("there is no lock to renew".to_owned()),
         },
-        StoreCall::Release { optime } => match input.lease {
-            Some(lease) => without_value(store.release(lease, *optime, budget).await),
+        StoreCall::Release { .. } => match input.lease {
+            Some(lease) => without_value(store.release(lease, input.status.as_ref(), budget).await),
             None => StoreAnswer::Refused("there is no lock to give back".to_owned()),
         },
         StoreCall::TouchMember => match input.member {
@@ -51,6 +51,7 @@ pub async fn call(store: &Store, call: &StoreCall, input: Input, budget: Duratio
         }
         StoreCall::WriteSync { sync, over } => without_value(store.write_sync(sync, over.clone(), budget).await),
         StoreCall::DeleteSync { version } => without_value(store.delete_sync(version.clone(), budget).await),
+        StoreCall::WriteFailsafe { members } => without_value(store.write_failsafe(members, budget).await),
         StoreCall::WriteHistory { rows } => without_value(store.write_history(rows, budget).await),
     }
 }

@@ -3,7 +3,7 @@
 use super::handle::Request;
 use crate::act::{ErrandOutcome, StoreAnswer};
 use crate::observe::server::ServerEvent;
-use regent_core::model::{Errand, Moment, StoreCall, TaskOutcome};
+use regent_core::model::{Errand, Moment, StoreCall, TaskOutcome, WatchdogView};
 
 /// Something happened.
 #[derive(Debug)]
@@ -36,6 +36,13 @@ pub enum Event {
         begun_at: Moment,
         /// What came of it.
         outcome: ErrandOutcome,
+    },
+    /// The watchdog did what it was told, or could not.
+    Watchdog {
+        /// The order's number.
+        number: u64,
+        /// What became of it.
+        view: WatchdogView,
     },
     /// Somebody asks for something.
     Request(Request),

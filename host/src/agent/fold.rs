@@ -20,6 +20,7 @@ impl Agent {
             Event::Server(event) => self.fold_server(event),
             Event::TaskEnded { number, outcome } => self.fold_task(number, outcome),
             Event::ErrandEnded { errand, begun_at, outcome } => self.fold_errand(errand, begun_at, outcome),
+            Event::Watchdog { number, view } => self.fold_watchdog(number, view),
             Event::Request(request) => self.take_request(request),
         }
     }
@@ -56,6 +57,7 @@ impl Agent {
         let deadline = sent_at + self.view.settings.ttl.min(lease.ttl());
         self.view.lease = Some(LeaseView { deadline, renewed_at: sent_at, attempted_at: sent_at });
         self.lease = Some(lease);
+        self.view.failsafe.kept_at = None;
         self.view.store.lease_ran_out = false;
         self.view.store.lock_refused = false;
         if *call == StoreCall::Acquire {
@@ -113,6 +115,7 @@ impl Agent {
         self.view.store.changed = newer_change;
         self.view.store.lock_refused = false;
         self.view.store.snapshot = Some((Arc::new(snapshot.view.clone()), begun_at));
+        self.look_at_slot_settings();
         self.parts.store.watch_from(&snapshot);
         self.snapshot = Some(snapshot);
         self.dcs_last_seen = ports::wall_now().0 / 1_000_000;
@@ -126,6 +129,21 @@ impl Agent {
         self.parts.watch.reconfigure(self.parts.deeds.server());
         self.save_dynamic_configuration();
         self.parts.applied.send_replace(effective);
+    }
+
+    /// Says what is wrong with the names of slots, once, and lets a running standby report the rows that its logical
+    /// slots need as soon as that is wanted.
+    fn look_at_slot_settings(&mut self) {
+        let complaints = regent_core::decide::slot_complaints(&self.view.settings, self.view.cluster());
+        if complaints != self.slot_complaints {
+            for complaint in &complaints {
+                tracing::warn!("slots: {complaint}");
+            }
+            self.slot_complaints = complaints;
+        }
+        let feedback = regent_core::decide::feedback_needed(&self.view);
+        let before = self.feedback.replace(feedback);
+        self.view.requests.apply_configuration |= before.unwrap_or(false) != feedback;
     }
 
     pub(super) fn save_dynamic_configuration(&self) {
@@ -230,9 +248,13 @@ impl Agent {
     fn take_finding(&mut self, errand: Errand, begun_at: Moment, finding: Finding) {
         match (errand, finding) {
             (_, Finding::Probes(round)) => self.view.probes = Some(round),
+            (_, Finding::Failsafe(round)) => self.take_failsafe_round(&round),
             (_, Finding::Control(control)) => self.view.server.take_control(control),
             (_, Finding::History(rows)) => self.view.store.local_history = Some(rows),
-            (Errand::SyncSlots { wanted, .. }, _) => {
+            (Errand::SyncSlots { wanted, .. }, finding) => {
+                if let Finding::BrokenSlots(names) = finding {
+                    self.memory.slots.note_broken(names);
+                }
                 self.view.slots_synced = Some((wanted, begun_at));
                 self.parts.watch.monitor_now();
             }

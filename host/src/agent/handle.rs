@@ -8,6 +8,7 @@ pub use crate::dcs::{PEER_VERSION, Snapshot, reasons, tags_value};
 use regent_core::model::{Moment, Monitoring, PgState, Role, Settings, Tags, WallTime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The state of this member, as last published by the loop.
@@ -95,6 +96,17 @@ pub struct Reply {
     pub text: String,
 }
 
+/// What a member says to a leader that has lost the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailsafeAnswer {
+    /// It may go on; this member is there, where that is known.
+    Accepted(Option<regent_core::model::Lsn>),
+    /// This member leads itself, or may be about to.
+    Leading,
+    /// Failsafe mode is off.
+    Off,
+}
+
 /// How a write to the store ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -166,6 +178,15 @@ pub enum Request {
     Refresh(oneshot::Sender<Result<Arc<dcs::Snapshot>, String>>),
     /// Ask members for their status, all at once, under the usual deadline.
     ProbeMembers(Vec<String>, oneshot::Sender<BTreeMap<String, Probe>>),
+    /// A leader that has lost the store asks whether it may go on.
+    Failsafe {
+        /// Its name.
+        leader: String,
+        /// For how long it counts on a yes, where it says so.
+        ttl: Option<Duration>,
+        /// The answer.
+        reply: oneshot::Sender<FailsafeAnswer>,
+    },
     /// Stop the server, release the lock and end.
     Shutdown,
 }

@@ -7,25 +7,27 @@
 pub mod configuration;
 mod document;
 mod event;
+mod failsafe;
 mod fold;
 pub mod handle;
 pub mod journal;
 mod perform;
 mod publish;
 mod requests;
+mod watchdog;
 
 pub use event::Event;
 
 use crate::act::{Deeds, StopControl};
 use crate::dcs::{self, MemberDocument, Store};
-use crate::fence::Guard;
+use crate::fence::{Guard, Watchdog};
 use crate::observe::server::{ServerEvent, ServerWatch};
 use crate::ports;
 use configuration::Configuration;
 use handle::{Handle, Published, Reply, Request, ScheduledRestart};
 use journal::Journal;
 use regent_core::decide::{Action, GuardOrder, Memory, Verdict, decide};
-use regent_core::model::{Errand, Moment, Postmaster, View};
+use regent_core::model::{Errand, Moment, Postmaster, StatusView, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub struct Parts {
     pub watch: ServerWatch,
     /// The lease guard, where it is wanted and could be started.
     pub guard: Option<Guard>,
+    /// The Linux watchdog's thread.
+    pub watchdog: Watchdog,
     /// The decision journal.
     pub journal: Arc<Journal>,
     /// Asks other members.
@@ -73,12 +77,18 @@ pub struct Agent {
     task: Option<RunningTask>,
     tasks_begun: u64,
     written_member: Option<MemberDocument>,
+    written_status: Option<StatusView>,
+    /// What was last complained about in the names of slots.
+    slot_complaints: Vec<String>,
+    /// The server was last told to report the rows that it needs to its source.
+    feedback: Option<bool>,
     pending_restart: BTreeMap<String, (String, String)>,
     scheduled_restart: Option<ScheduledRestart>,
     /// The server that it is for: one that was started since needs no restart.
     scheduled_for: Option<Postmaster>,
     restart_reply: Option<oneshot::Sender<Reply>>,
     guard_order: Option<GuardOrder>,
+    watchdog: watchdog::Told,
     last_wait: Option<(u16, String)>,
     said_at: Moment,
     journal_numbers: BTreeMap<u64, u64>,
@@ -120,11 +130,15 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         task: None,
         tasks_begun: 0,
         written_member: None,
+        written_status: None,
+        slot_complaints: Vec::new(),
+        feedback: None,
         pending_restart: BTreeMap::new(),
         scheduled_restart: None,
         scheduled_for: None,
         restart_reply: None,
         guard_order: None,
+        watchdog: watchdog::Told::default(),
         last_wait: None,
         said_at: now,
         journal_numbers: BTreeMap::new(),
@@ -143,6 +157,7 @@ fn initial_view(parts: &Parts, now: Moment) -> View {
         settings: Arc::new(parts.configuration.effective.settings.clone()),
         store: regent_core::model::StoreView { has_configuration, ..Default::default() },
         lease: None,
+        failsafe: Default::default(),
         server: parts.watch.initial(),
         running: None,
         finished: None,
@@ -151,6 +166,7 @@ fn initial_view(parts: &Parts, now: Moment) -> View {
         slots_synced: None,
         probes: None,
         guard: regent_core::model::GuardView { alive: parts.guard.is_some() },
+        watchdog: watchdog::unchecked(&parts.configuration.effective.settings),
         requests: Default::default(),
     }
 }
@@ -161,6 +177,7 @@ impl Agent {
         loop {
             let step = self.decide_until_wait();
             self.tell_guard();
+            self.tell_watchdog();
             self.publish();
             match step {
                 Step::Exit(code) => {
@@ -207,6 +224,7 @@ impl Agent {
             );
             self.view.lease = None;
             self.lease = None;
+            self.view.failsafe.kept_at = None;
             self.view.store.lease_ran_out = true;
         }
         if let Some(guard) = &self.parts.guard {
@@ -232,6 +250,7 @@ impl Agent {
                 action => self.perform(action, number),
             }
             self.tell_guard();
+            self.tell_watchdog();
         }
         tracing::error!("{DECISIONS_IN_A_ROW} decisions in a row without a pause: the rules contradict each other");
         Step::Wait(self.view.now + Duration::from_secs(1))
@@ -290,6 +309,7 @@ impl Agent {
     }
 
     async fn leave(&mut self) {
+        self.leave_watchdog().await;
         if let Some(task) = self.task.take() {
             task.abort.abort();
             // It ends at its next turn.
@@ -313,7 +333,8 @@ impl Agent {
 /// What comes round again and again is no news: the journal and the log are for changes.
 fn is_routine(verdict: &Verdict) -> bool {
     match &verdict.action {
-        Action::Run(Errand::SyncSlots { unwanted, advance, .. }) => unwanted.is_empty() && !advance.is_empty(),
+        Action::Run(Errand::SyncSlots { create, unwanted, .. }) => create.is_empty() && unwanted.is_empty(),
+        Action::Run(Errand::AskFailsafe { .. }) => true,
         Action::Store(_) => verdict.situation == "heartbeat",
         _ => false,
     }

@@ -4,9 +4,8 @@ use super::event::Event;
 use super::{Agent, RunningTask};
 use crate::act::{self, StopControl};
 use crate::ports;
-use regent_core::decide::Action;
-use regent_core::model::{Errand, Observed, StatusView, StopMode, StoreCall, Task, TaskOutcome};
-use std::collections::BTreeMap;
+use regent_core::decide::{Action, feedback_needed, parting_status, published_status};
+use regent_core::model::{Errand, StopMode, StoreCall, Task, TaskOutcome};
 
 impl Agent {
     /// Begins what the verdict says; `number` is its entry in the journal.
@@ -50,26 +49,19 @@ impl Agent {
                 self.view.store.member_differs = false;
                 input.member = Some(document);
             }
-            StoreCall::Acquire | StoreCall::Renew => input.status = self.status(),
+            StoreCall::Acquire | StoreCall::Renew => {
+                input.status = published_status(&self.view, &self.memory);
+                self.written_status = input.status.clone().or(self.written_status.take());
+            }
+            StoreCall::Release { optime: Some(optime) } => {
+                input.status = Some(parting_status(&self.view, self.written_status.as_ref(), *optime));
+            }
             StoreCall::RestoreConfig => {
                 input.config = self.parts.configuration.dynamic.as_ref().map(|dynamic| dynamic.to_value());
             }
             _ => {}
         }
         input
-    }
-
-    /// What the leader says of its position: only from a primary that answered lately (HA-03).
-    fn status(&self) -> Option<StatusView> {
-        let Observed::Seen { value, at } = &self.view.server.monitoring else {
-            return None;
-        };
-        let young = self.view.now.since(*at) <= self.view.settings.loop_wait + std::time::Duration::from_secs(2);
-        let position = value.current_lsn.filter(|_| value.is_primary && young)?;
-        let slots = value.slots.iter().filter(|slot| slot.physical && !slot.temporary);
-        let mut slots: BTreeMap<_, _> = slots.filter_map(|slot| Some((slot.name.clone(), slot.restart_lsn?))).collect();
-        slots.insert(regent_core::decide::slot_name(self.view.me()), position);
-        Some(StatusView { optime: Some(position), slots, retain_slots: Vec::new() })
     }
 
     fn begin(&mut self, task: Task, journal: u64) {
@@ -97,8 +89,11 @@ impl Agent {
 
     /// Deeds on the server as the rules want it: with the standbys that its commits wait for as primary.
     fn deeds(&self) -> act::Deeds {
-        let known = self.view.cluster().map(regent_core::decide::known_timeline);
-        self.parts.deeds.with_standby_names(self.memory.durability.names.clone()).with_timeline(known)
+        let deeds = self.parts.deeds.with_standby_names(self.memory.durability.names.clone());
+        deeds
+            .with_timeline(self.memory.newest_timeline)
+            .with_feedback(feedback_needed(&self.view))
+            .with_lock(self.view.lease.is_some())
     }
 
     fn forget_fulfilled_request(&mut self, task: &Task) {
@@ -161,6 +156,7 @@ impl Agent {
     fn errand(&self, errand: Errand) -> act::ErrandWork {
         match errand {
             Errand::Probe { members, former_leader } => self.probe_work(members, former_leader),
+            Errand::AskFailsafe { members } => self.failsafe_work(members),
             other => self.deeds().errand(other, self.memory.role),
         }
     }
@@ -181,10 +177,10 @@ impl Agent {
         };
         members
             .iter()
-            .filter_map(|name| cluster.member(name))
-            .filter_map(|member| {
-                let url = member.api_url.clone()?;
-                Some(crate::observe::probe::Target { name: member.name.clone(), url })
+            .filter_map(|name| {
+                let published = cluster.member(name).and_then(|member| member.api_url.clone());
+                let url = published.or_else(|| cluster.failsafe.as_ref()?.get(name).cloned())?;
+                Some(crate::observe::probe::Target { name: name.clone(), url })
             })
             .collect()
     }
@@ -214,6 +210,7 @@ pub(super) fn describe(action: &Action) -> String {
             StoreCall::ClearFailover { .. } => "clear the failover key".to_owned(),
             StoreCall::WriteSync { sync, .. } => format!("let the sync key name [{}]", sync.standbys.join(", ")),
             StoreCall::DeleteSync { .. } => "remove the sync key".to_owned(),
+            StoreCall::WriteFailsafe { .. } => "write the failsafe key".to_owned(),
             StoreCall::WriteHistory { .. } => "write the history key".to_owned(),
         },
         Action::Begin(task) => format!("begin {task}"),
@@ -228,9 +225,14 @@ pub(super) fn describe(action: &Action) -> String {
 fn describe_errand(errand: &Errand) -> String {
     match errand {
         Errand::Probe { members, .. } => format!("ask {}", members.join(", ")),
-        Errand::SyncSlots { wanted, unwanted, advance } => {
-            let (wanted, unwanted) = (wanted.join(", "), unwanted.join(", "));
-            format!("have slots [{wanted}], drop [{unwanted}], move {} forward", advance.len())
+        Errand::AskFailsafe { members } => {
+            let names: Vec<_> = members.keys().map(String::as_str).collect();
+            format!("ask [{}] whether this leader may go on", names.join(", "))
+        }
+        Errand::SyncSlots { create, unwanted, advance, .. } => {
+            let create: Vec<&str> = create.iter().map(|slot| slot.name.as_str()).collect();
+            let (create, unwanted) = (create.join(", "), unwanted.join(", "));
+            format!("drop slots [{unwanted}], make [{create}], move {} forward", advance.len())
         }
         Errand::CheckpointAfterPromote => "write a checkpoint".to_owned(),
         Errand::ApplyConfiguration { .. } => "write and reload the server's configuration".to_owned(),

@@ -28,7 +28,7 @@ pub(super) fn first(view: &View, configuration: &Configuration) -> Published {
         dcs_last_seen: 0,
         lease_deadline: None,
         failsafe_active: false,
-        watchdog_failed: false,
+        watchdog_failed: view.watchdog_failed(),
         heartbeat_at: view.now,
         task: None,
     }
@@ -62,8 +62,8 @@ impl Agent {
             cluster_at: loaded_at,
             dcs_last_seen: self.dcs_last_seen,
             lease_deadline: view.lease.map(|lease| lease.deadline).filter(|_| self.lease_counts()),
-            failsafe_active: false,
-            watchdog_failed: false,
+            failsafe_active: self.failsafe_active(),
+            watchdog_failed: view.watchdog_failed(),
             heartbeat_at: view.now,
             task: view.running.as_ref().map(|running| running.task.to_string()),
         };

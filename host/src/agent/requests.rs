@@ -47,6 +47,7 @@ impl Agent {
             }
             Request::Refresh(reply) => self.refresh(reply),
             Request::ProbeMembers(members, reply) => self.probe_for(members, reply),
+            Request::Failsafe { leader, ttl, reply } => tell(reply, self.answer_failsafe(&leader, ttl)),
             Request::Shutdown => {
                 tracing::info!("the daemon was told to end");
                 self.view.requests.shutdown = true;

@@ -5,6 +5,7 @@
 mod access;
 mod cluster;
 mod configuration;
+mod failsafe;
 mod head;
 mod health;
 mod in_force;

@@ -3,7 +3,7 @@
 use super::access::Members;
 use super::health::Question;
 use super::page::{self, Answer};
-use super::{Shared, access, cluster, configuration, head, metrics, restart, switch};
+use super::{Shared, access, cluster, configuration, failsafe, head, metrics, restart, switch};
 use crate::ports;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -126,7 +126,7 @@ async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
         (_, "reinitialize") => restart::reinitialize(shared, &asked).await,
         (_, "reload") => restart::reload(shared).await,
         (_, "sigterm") => restart::terminate(shared).await,
-        (_, "failsafe") => page::error(502),
+        (_, "failsafe") => failsafe::answer(shared, &asked).await,
         (_, action) => switch::switch(shared, action, &asked).await,
     }
 }

@@ -3,5 +3,6 @@
 mod access;
 mod connections;
 mod documents;
+mod failsafe;
 mod support;
 mod tls;

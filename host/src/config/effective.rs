@@ -9,7 +9,7 @@ use super::log::{self, LogSettings};
 use super::reading::{Layers, integer_at, some_text_at};
 use super::restapi::{self, CtlSettings, RestApiSettings};
 use super::{bootstrap, check, server, settings};
-use regent_core::model::{BootstrapSettings, FenceMode, ServerSettings, Settings};
+use regent_core::model::{BootstrapSettings, ServerSettings, Settings};
 use serde_json::Value;
 
 /// The configuration in force.
@@ -59,7 +59,6 @@ impl Effective {
         let settings = settings::build(layers, &mut warnings);
         let server = server::build(layers, &settings, version, &mut warnings);
         let bootstrap = bootstrap::build(layers.local, &mut warnings);
-        warnings.extend(not_yet(&settings));
         Effective {
             bootstrap,
             restapi: restapi::restapi(layers.local),
@@ -73,17 +72,6 @@ impl Effective {
             warnings,
         }
     }
-}
-
-/// What this version reads and does not act on: an operator who relies on it must hear so.
-fn not_yet(settings: &Settings) -> Vec<String> {
-    let wishes = [
-        ("standby_cluster", settings.standby_cluster.is_some()),
-        ("failsafe_mode", settings.failsafe_mode),
-        ("watchdog.mode: required", settings.watchdog == FenceMode::Required),
-    ];
-    let wished = wishes.into_iter().filter(|(_, wished)| *wished);
-    wished.map(|(name, _)| format!("{name} is configured, but this version does not act on it yet")).collect()
 }
 
 /// Both keys, or the section counts for nothing.

@@ -2,7 +2,7 @@
 
 use super::reading::{Layers, list_at, shown, some_text_at, truth_at};
 use super::units::text;
-use regent_core::model::{CommandOption, MethodSettings};
+use regent_core::model::{CommandOption, MethodSettings, StandbyCluster};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -30,8 +30,8 @@ pub(super) fn named(layers: Layers<'_>, order: &[String]) -> BTreeMap<String, Me
 }
 
 /// Could a replica be made although there is nobody to copy from (BOOT-07)?
-pub(super) fn any_without_source(layers: Layers<'_>) -> bool {
-    let order = order(layers);
+pub(super) fn any_without_source(layers: Layers<'_>, site: Option<&StandbyCluster>) -> bool {
+    let order = site.map_or_else(|| order(layers), |site| site.create_replica_methods.clone());
     let named = named(layers, &order);
     order.iter().any(|name| named.get(name).is_some_and(|method| method.no_leader))
 }
@@ -122,9 +122,11 @@ mod tests {
         let layers = Layers { local: &local, dynamic: &dynamic };
         let order = order(layers);
         assert_eq!(order, ["wal_e", "basebackup"]);
-        assert!(!any_without_source(layers));
+        assert!(!any_without_source(layers, None));
         let alone = json!({"postgresql": {"create_replica_method": "x", "wal_e": {"no_master": "on"}}});
-        assert!(any_without_source(Layers { local: &alone, dynamic: &dynamic }));
+        let alone = Layers { local: &alone, dynamic: &dynamic };
+        assert!(any_without_source(alone, None));
+        assert!(!any_without_source(alone, Some(&StandbyCluster::default())));
         let named = named(layers, &order);
         let commands: Vec<_> = named.values().map(|method| (method.name.as_str(), method.command.as_deref())).collect();
         assert_eq!(commands, [("bare", None), ("site", Some("s")), ("wal_e", Some("w"))]);

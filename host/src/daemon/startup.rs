@@ -10,7 +10,7 @@ use crate::config::{
     DynamicConfig, Effective, LocalConfig, LogForm, LogSettings, Source, Verify, member_client, no_store,
 };
 use crate::dcs::{self, Answer, Store, StoreOptions};
-use crate::fence::{Guard, GuardOptions};
+use crate::fence::{Guard, GuardOptions, Watchdog, device};
 use crate::observe::server::ServerWatch;
 use crate::postgres::{Binaries, Server, find_running};
 use crate::telemetry::logging;
@@ -55,12 +55,14 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
     let server = Server { settings: Arc::new(effective.server.clone()), binaries };
     let watch = ServerWatch::open(&server).await;
     let guard = guard(&effective).await?;
+    let watchdog = Watchdog::start(device::Host).context("the watchdog has no thread")?;
     let parts = Parts {
         deeds: Deeds::new(server, Arc::clone(&effective)),
         configuration,
         store,
         watch,
         guard,
+        watchdog,
         journal: Arc::new(Journal::new(effective.log.dir.as_ref().map(|dir| dir.join("regent.journal.jsonl")))),
         client,
         applied: watch::Sender::new(Arc::clone(&effective)),

@@ -2,9 +2,10 @@
 
 use super::codec::{Snapshot, decode_cluster, encode_failover, encode_history, encode_status, encode_sync};
 use super::document::MemberDocument;
-use regent_core::model::{HistoryRow, Lsn, StatusView, SyncState, Version};
+use regent_core::model::{HistoryRow, StatusView, SyncState, Version};
 use regent_plugin_api::host::{Backend, DcsError, ErrorKind, Expect, Key, KeyKind, Write};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -86,10 +87,10 @@ impl Store {
         }
     }
 
-    /// Gives the lock back, leaving the last position in `status`.
-    pub async fn release(&self, lease: Lease, optime: Option<Lsn>, budget: Duration) -> Answer<()> {
-        let status = optime.map(|optime| StatusView { optime: Some(optime), ..StatusView::default() });
-        match self.backend.release_leader(budget, lease.0, also(status.as_ref())).await {
+    /// Gives the lock back, leaving the last position and the slots in `status`, which is written whole: whoever calls
+    /// says of the slots what was known last. `None` leaves the key as it is.
+    pub async fn release(&self, lease: Lease, status: Option<&StatusView>, budget: Duration) -> Answer<()> {
+        match self.backend.release_leader(budget, lease.0, also(status)).await {
             Ok(true) => Answer::Done(()),
             Ok(false) => Answer::Refused("the lock was no longer ours".to_owned()),
             Err(error) => failed(error),
@@ -162,6 +163,12 @@ impl Store {
     /// Writes the history of timelines.
     pub async fn write_history(&self, rows: &[HistoryRow], budget: Duration) -> Answer<()> {
         self.put(KeyKind::History, encode_history(rows), Expect::Any, budget).await
+    }
+
+    /// Says which members have to be asked in failsafe mode.
+    pub async fn write_failsafe(&self, members: &BTreeMap<String, String>, budget: Duration) -> Answer<()> {
+        let value = serde_json::json!(members).to_string().into_bytes();
+        self.put(KeyKind::Failsafe, value, Expect::Any, budget).await
     }
 
     /// Removes every key of the cluster.

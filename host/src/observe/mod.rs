@@ -2,5 +2,6 @@
 //!
 //! It decides nothing: what it reads becomes events for the loop, each reading with the moment at which it was begun.
 
+pub mod failsafe;
 pub mod probe;
 pub mod server;

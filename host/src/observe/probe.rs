@@ -73,7 +73,7 @@ async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<MemberStat
     parse(&document).ok_or_else(|| "its status document has no WAL position".to_owned())
 }
 
-fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(found, expected, "{document}");
     }
 
+    /// HA-46
     #[test]
     fn status_documents_tell_role_and_position() {
         check(json!({"role": "primary", "xlog": {"location": 50}}), Some((false, 50)));

@@ -183,10 +183,12 @@ mod tests {
         assert_eq!(described(output), BTreeSet::from(["datestyle".to_owned(), "work_mem".to_owned()]));
     }
 
+    /// HA-37
     #[test]
     fn versions_become_numbers() {
         let check = |text: &str, expected| assert_eq!(parse_version(text), expected, "{text:?}");
         check("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(150018));
+        check("postgres (PostgreSQL) 10.1", Some(100_001));
         check("postgres (PostgreSQL) 9.6.24", Some(90624));
         check("postgres (PostgreSQL) 18beta1", Some(180000));
         check("postgres (PostgreSQL) 17devel", Some(170000));

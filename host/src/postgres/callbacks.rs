@@ -88,6 +88,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// CB-03, CB-08
     #[tokio::test]
     async fn callbacks_run_in_order_and_a_new_one_ends_the_old_one() {
         let folder = tempfile::tempdir().unwrap();

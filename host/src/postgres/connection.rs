@@ -104,6 +104,7 @@ pub(super) fn local_address(settings: &ServerSettings, by_socket: bool) -> Addre
 pub struct Connection {
     settings: Arc<ServerSettings>,
     purpose: Purpose,
+    database: Option<String>,
     open: Option<Open>,
 }
 
@@ -115,7 +116,12 @@ struct Open {
 impl Connection {
     /// Not open yet: the first statement opens it.
     pub fn new(server: &Server, purpose: Purpose) -> Connection {
-        Connection { settings: server.settings.clone(), purpose, open: None }
+        Connection { settings: server.settings.clone(), purpose, database: None, open: None }
+    }
+
+    /// The same to another database than the one for administration.
+    pub fn to_database(self, name: &str) -> Connection {
+        Connection { database: Some(name.to_owned()), open: None, ..self }
     }
 
     /// Closes it; the next statement opens it again.
@@ -168,7 +174,8 @@ impl Connection {
                 let address = local_address(&self.settings, self.settings.use_unix_socket);
                 let account = &self.settings.accounts.superuser;
                 // Boxed: connecting is rare, and its state is large.
-                Box::pin(open(&address, account, &self.settings.database, self.purpose)).await?
+                let database = self.database.as_ref().unwrap_or(&self.settings.database);
+                Box::pin(open(&address, account, database, self.purpose)).await?
             }
         };
         Ok(&self.open.insert(open).client)

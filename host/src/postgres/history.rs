@@ -54,6 +54,17 @@ impl Server {
 /// So many timelines may have begun elsewhere while this server heard of none; more than that is a broken document.
 const MOST_TAKEN: u32 = 64;
 
+fn reserve_all(wal: &Path, own: Timeline, last: Timeline) -> Result<(), PgError> {
+    for timeline in own.0 + 1..=last.0 {
+        let path = wal.join(format!("{timeline:08X}.history"));
+        if !path.exists() {
+            tracing::info!("timeline {timeline} is taken by another server");
+            reserve(&path).map_err(PgError::io_at("write", &path))?;
+        }
+    }
+    Ok(())
+}
+
 fn reserve(path: &Path) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(TAKEN.as_bytes())?;
@@ -69,6 +80,9 @@ impl Server {
     ///
     /// PostgreSQL takes the first number above its own that has no history file.
     pub async fn reserve_timelines(&self, last: Timeline) -> Result<(), PgError> {
+        if last <= Timeline(1) {
+            return Ok(());
+        }
         let control = super::control_data(&self.binaries, &self.settings.data_dir).await?;
         let own = control.checkpoint_timeline.max(control.minimum_recovery_timeline);
         let wal = self.settings.data_dir.join(if self.binaries.version() < 100_000 { "pg_xlog" } else { "pg_wal" });
@@ -78,17 +92,7 @@ impl Server {
             );
             return Ok(());
         }
-        blocking(move || {
-            for timeline in own.0 + 1..=last.0 {
-                let path = wal.join(format!("{timeline:08X}.history"));
-                if !path.exists() {
-                    tracing::info!("timeline {timeline} is taken by another server");
-                    reserve(&path).map_err(PgError::io_at("write", &path))?;
-                }
-            }
-            Ok(())
-        })
-        .await
+        blocking(move || reserve_all(&wal, own, last)).await
     }
 }
 
@@ -96,6 +100,23 @@ impl Server {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// REW: a promotion begins the first timeline that has no history file.
+    #[test]
+    fn numbers_of_timelines_that_others_began_are_taken() {
+        let wal = tempfile::tempdir().expect("a directory");
+        let real = wal.path().join("00000003.history");
+        std::fs::write(&real, "1\t0/5000148\tbefore\n").expect("written");
+        reserve_all(wal.path(), Timeline(2), Timeline(5)).expect("reserved");
+        reserve_all(wal.path(), Timeline(2), Timeline(5)).expect("twice is as good as once");
+        let mut names: Vec<_> =
+            std::fs::read_dir(wal.path()).expect("read").map(|it| it.expect("read").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["00000003.history", "00000004.history", "00000005.history"]);
+        assert!(!parse_history(&std::fs::read_to_string(&real).expect("read")).is_empty(), "what was known stays");
+        let taken = std::fs::read_to_string(wal.path().join("00000005.history")).expect("read");
+        assert!(parse_history(&taken).is_empty(), "nothing that could be followed");
+    }
 
     #[test]
     fn history_is_read_and_comments_are_not() {

@@ -23,6 +23,12 @@ fn statement(version: u32) -> String {
     // The sender's address is known since 11; flushed rather than written counts since 13, under a new name.
     let sender =
         if version >= 110_000 { "sender_host, sender_port" } else { "NULL AS sender_host, NULL AS sender_port" };
+    // Lost slots are known since 13, those that the server itself keeps on standbys since 17.
+    let slots = match version {
+        ..130_000 => "false, false, false",
+        130_000..170_000 => "wal_status = 'lost', false, false",
+        _ => "wal_status = 'lost', failover, synced",
+    };
     format!(
         "SELECT r.in_recovery, pg_catalog.current_setting('server_version_num') AS version, \
          (extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint AS postmaster_start, \
@@ -40,8 +46,10 @@ fn statement(version: u32) -> String {
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(usename, application_name, client_addr, state, \
          sync_state, sync_priority, sent_lsn, write_lsn, flush_lsn, replay_lsn)) \
          FROM pg_catalog.pg_stat_replication) AS replication, \
-         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(slot_name, slot_type, active, restart_lsn, temporary)) \
-         FROM pg_catalog.pg_get_replication_slots()) AS slots \
+         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(slot_name, slot_type, active, restart_lsn, temporary, \
+         plugin, (SELECT datname FROM pg_catalog.pg_database AS d WHERE d.oid = s.datoid), confirmed_flush_lsn, \
+         xmin IS NOT NULL OR catalog_xmin IS NOT NULL, {slots})) \
+         FROM pg_catalog.pg_get_replication_slots() AS s) AS slots \
          FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery) AS r \
          LEFT JOIN (SELECT status, received_tli, latest_end_lsn, {sender} \
          FROM pg_catalog.pg_stat_get_wal_receiver() WHERE pid IS NOT NULL) AS w ON true"
@@ -138,13 +146,21 @@ fn replication_row(row: &Value) -> Option<ReplicationRow> {
 }
 
 fn slot_row(row: &Value) -> Option<SlotRow> {
-    let row = row.as_array().filter(|row| row.len() == 5)?;
+    let row = row.as_array().filter(|row| row.len() == 12)?;
+    let yes = |at: usize| row[at].as_bool().unwrap_or(false);
     Some(SlotRow {
         name: row[0].as_str()?.to_owned(),
         physical: row[1].as_str()? == "physical",
-        active: row[2].as_bool().unwrap_or(false),
+        active: yes(2),
         restart_lsn: lsn(&row[3]),
-        temporary: row[4].as_bool().unwrap_or(false),
+        temporary: yes(4),
+        plugin: row[5].as_str().map(str::to_owned),
+        database: row[6].as_str().map(str::to_owned),
+        confirmed_lsn: lsn(&row[7]),
+        keeps_rows: yes(8),
+        lost: yes(9),
+        failover: yes(10),
+        synced: yes(11),
     })
 }
 
@@ -160,7 +176,11 @@ mod tests {
         assert_eq!((read.application_name.as_str(), read.sync_priority), ("node2", 1));
         assert_eq!((read.sent_lsn, read.flush_lsn), (Some(Lsn(3)), None));
         assert_eq!(replication_row(&json!(["rep"])), None);
-        let slot = slot_row(&json!(["node2", "physical", true, "1/0", false])).unwrap();
-        assert!(slot.physical && slot.active && slot.restart_lsn == Some(Lsn(1 << 32)));
+        let slot =
+            slot_row(&json!(["node2", "physical", true, "1/0", false, null, null, null, true, null, false, false]))
+                .unwrap();
+        assert!(
+            slot.physical && slot.active && slot.keeps_rows && !slot.lost && slot.restart_lsn == Some(Lsn(1 << 32))
+        );
     }
 }

@@ -148,6 +148,11 @@ struct Stat {
     start_ticks: u64,
 }
 
+/// The name of a process' program, while it lives.
+pub fn command_of(pid: i32) -> Option<String> {
+    Stat::read(pid).map(|stat| stat.command)
+}
+
 impl Stat {
     fn read(pid: i32) -> Option<Stat> {
         if pid <= 0 {
@@ -304,6 +309,7 @@ mod tests {
         assert_eq!(PidFile::parse(""), None);
     }
 
+    /// HA-17, HA-18
     #[test]
     fn a_reused_pid_is_not_trusted() {
         // HA-15, HA-16: our own pid in the file, but we do not run in that directory.
@@ -313,6 +319,10 @@ mod tests {
         assert_eq!(find_running(folder.path()), None);
         assert_eq!(stranger(folder.path()), Some(pid.cast_signed()));
         assert!(!is_alive(Postmaster { pid: pid.cast_signed(), start_ticks: 1 }));
+        assert!(command_of(pid.cast_signed()).is_some());
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        assert_eq!(command_of(gone.id().cast_signed()), None, "it ended while it was looked at");
     }
 
     #[tokio::test]

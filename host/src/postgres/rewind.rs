@@ -12,6 +12,7 @@ use regent_core::model::{Account, CommandOption, Source};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio_postgres::SimpleQueryRow;
 
 /// Options of pg_rewind that are ours to give.
 const OWN_OPTIONS: [&str; 9] = [
@@ -82,7 +83,7 @@ impl Server {
         }
     }
 
-    fn rewind_account(&self) -> &Account {
+    pub(super) fn rewind_account(&self) -> &Account {
         let accounts = &self.settings.accounts;
         accounts.rewind.as_ref().filter(|_| self.binaries.version() >= 110_000).unwrap_or(&accounts.superuser)
     }
@@ -137,7 +138,7 @@ impl Server {
         .await
     }
 
-    async fn refuse_if_running(&self) -> Result<(), PgError> {
+    pub(super) async fn refuse_if_running(&self) -> Result<(), PgError> {
         run::settled().await;
         process::find_running(&self.settings.data_dir).map_or(Ok(()), |running| Err(PgError::Running(running.pid)))
     }
@@ -167,8 +168,10 @@ impl Server {
 
     /// Does `source` take writes? Asked as superuser, for at most `limit`.
     pub async fn is_primary(&self, source: &Source, limit: Duration) -> Result<bool, PgError> {
-        let rows = self.ask_source(source, "SELECT pg_catalog.pg_is_in_recovery()", limit).await?;
-        match rows.as_deref() {
+        let rows = self
+            .ask_source(source, &self.settings.accounts.superuser, "SELECT pg_catalog.pg_is_in_recovery()", limit)
+            .await?;
+        match rows.first().and_then(|row| row.try_get(0).ok().flatten()) {
             Some("f") => Ok(true),
             Some("t") => Ok(false),
             _ => Err(PgError::Unreadable("pg_is_in_recovery gave no answer".into())),
@@ -178,19 +181,23 @@ impl Server {
     /// Writes a checkpoint at `source`, for at most `limit`: a new primary's control file names its timeline only after
     /// one, and pg_rewind goes by that.
     pub async fn checkpoint_at(&self, source: &Source, limit: Duration) -> Result<(), PgError> {
-        self.ask_source(source, "CHECKPOINT", limit).await.map(|_| ())
+        self.ask_source(source, &self.settings.accounts.superuser, "CHECKPOINT", limit).await.map(|_| ())
     }
 
-    async fn ask_source(&self, source: &Source, sql: &str, limit: Duration) -> Result<Option<String>, PgError> {
-        let account = &self.settings.accounts.superuser;
+    /// Asks the server of another member something; of several hosts, the first that answers.
+    pub(super) async fn ask_source(
+        &self,
+        source: &Source,
+        account: &Account,
+        sql: &str,
+        limit: Duration,
+    ) -> Result<Vec<SimpleQueryRow>, PgError> {
         let ports: Vec<&str> = source.port.split(',').collect();
         let mut last = PgError::NotRunning;
         for (at, host) in source.host.split(',').enumerate() {
             let port = ports.get(at).or(ports.last()).and_then(|port| port.trim().parse().ok()).unwrap_or(5432);
             match ask_remote(host, port, account, &self.settings.database, sql, limit).await {
-                Ok(rows) => {
-                    return Ok(rows.first().and_then(|row| row.try_get(0).ok().flatten().map(str::to_owned)));
-                }
+                Ok(rows) => return Ok(rows),
                 Err(error) => last = error,
             }
         }
@@ -237,6 +244,7 @@ mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
 
+    /// REW-09
     #[test]
     fn a_missing_segment_is_found_in_the_output() {
         let check = |stderr: &str, expected: Option<&str>| {
@@ -257,6 +265,7 @@ mod tests {
         assert_eq!(start_options(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
+    /// REW-10
     #[test]
     fn blocked_options_are_left_out() {
         let option =

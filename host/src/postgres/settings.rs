@@ -1,11 +1,10 @@
-//! Small questions and orders to the running server: reload, pending restarts, checkpoints, slots, replay.
+//! Small questions and orders to the running server: reload, pending restarts, checkpoints, replay.
 
 use super::Server;
 use super::binaries::Tool;
 use super::connection::{Address, Connection, Purpose, literal, local_address};
 use super::error::PgError;
 use super::files::{self, PendingRestart, command_line};
-use regent_core::model::Lsn;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -112,34 +111,6 @@ impl Server {
 }
 
 impl Connection {
-    /// Makes a physical slot that keeps the log from now on (SLOT-07); no error where it exists.
-    pub async fn create_physical_slot(&mut self, name: &str) -> Result<(), PgError> {
-        let sql = format!(
-            "SELECT pg_catalog.pg_create_physical_replication_slot({0}, true) WHERE NOT EXISTS \
-             (SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND slot_name = {0})",
-            literal(name)
-        );
-        self.execute("the creation of a slot", &sql, QUESTION_LIMIT).await
-    }
-
-    /// Drops a slot that is not in use (SLOT-04); tells whether it is gone.
-    pub async fn drop_slot(&mut self, name: &str) -> Result<bool, PgError> {
-        let sql = format!(
-            "WITH slot AS (SELECT slot_name, active FROM pg_catalog.pg_replication_slots WHERE slot_name = {}), \
-             dropped AS (SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM slot WHERE NOT active) \
-             SELECT (SELECT count(*) FROM slot) - (SELECT count(*) FROM dropped)",
-            literal(name)
-        );
-        let rows = self.rows("the removal of a slot", &sql, QUESTION_LIMIT).await?;
-        Ok(rows.first().and_then(|row| row.try_get(0).ok().flatten()) == Some("0"))
-    }
-
-    /// Moves a slot forward to `lsn`, never back and not past what the server has. Physical slots only from 11 on.
-    pub async fn advance_slot(&mut self, name: &str, lsn: Lsn) -> Result<(), PgError> {
-        let sql = format!("SELECT pg_catalog.pg_replication_slot_advance({}, '{lsn}')", literal(name));
-        self.execute("the advance of a slot", &sql, QUESTION_LIMIT).await
-    }
-
     /// Goes on with a replay that was paused.
     pub async fn resume_replay(&mut self) -> Result<(), PgError> {
         self.execute("the resumption of replay", "SELECT pg_catalog.pg_wal_replay_resume()", QUESTION_LIMIT).await

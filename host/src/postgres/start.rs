@@ -82,6 +82,10 @@ impl Server {
             *name = "MALLOC_ARENA_MAX".into();
         }
         if let Some(stranger) = process::stranger(&self.settings.data_dir) {
+            let command = process::command_of(stranger).unwrap_or_else(|| "which is gone".to_owned());
+            tracing::warn!(
+                "postmaster.pid names the process {stranger} ({command}): it is no server of this directory"
+            );
             environment.push(("PG_GRANDPARENT_PID".into(), stranger.to_string().into()));
         }
         environment

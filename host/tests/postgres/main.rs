@@ -10,7 +10,7 @@ use regent::postgres::{
     self, Connection, Ended, FileEvent, FollowTarget, Followed, PgError, Purpose, StatusWatch, StopMode, Wanted,
 };
 use regent_core::model::{
-    BootstrapSettings, CommitPoint, ControlState, DataDirectory, PostmasterStatus, StandbyNames, Timeline,
+    BootstrapSettings, CommitPoint, ControlState, DataDirectory, PostmasterStatus, SlotSpec, StandbyNames, Timeline,
 };
 use scenario::{LIMIT, Node, World};
 use unprivileged::as_postgres;
@@ -24,8 +24,8 @@ fn a_cluster_is_made_cloned_failed_over_and_rejoined() {
         check_monitoring_of_a_primary(&a).await;
 
         let mut a_sql = a.sql();
-        a_sql.create_physical_slot("b").await.unwrap();
-        a_sql.create_physical_slot("b").await.unwrap();
+        a_sql.create_slot(&SlotSpec::physical("b")).await.unwrap();
+        a_sql.create_slot(&SlotSpec::physical("b")).await.unwrap();
         let standby = b.clone_of(&a).await;
         a_sql
             .execute("a table", "CREATE TABLE public.t (n int); INSERT INTO public.t VALUES (1)", LIMIT)

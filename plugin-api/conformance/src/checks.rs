@@ -1,9 +1,11 @@
 //! All checks, in the order in which they run.
 
 mod faults;
+mod frozen;
 mod life;
 mod lock;
 mod process;
+mod slow;
 mod watch;
 mod writes;
 
@@ -25,6 +27,7 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("ttl-expiry", lock::ttl_expiry),
     ("expired-lease", lock::expired_lease),
     ("set-ttl", lock::set_ttl),
+    ("frozen-holder", frozen::frozen_holder),
     ("snapshot-consistency", lock::snapshot_consistency),
     ("watch", watch::watch),
     ("cancel", watch::cancel),
@@ -35,6 +38,8 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("server-loss", faults::server_loss),
     ("budget", faults::budget),
     ("unknown-outcome", faults::unknown_outcome),
+    ("slow-server", slow::slow_server),
+    ("half-open", slow::half_open),
 ];
 
 /// The names of all checks.

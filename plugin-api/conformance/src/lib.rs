@@ -4,11 +4,13 @@
 
 mod checks;
 mod context;
+mod holder;
 mod object;
 mod proxy;
 
 pub use checks::names;
 use context::{Baseline, Context, Stop, now};
+pub use holder::{HOLD, hold};
 use regent_plugin_api::host::Plugin;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -29,6 +31,10 @@ pub struct Options {
     pub only: Vec<String>,
     /// Not these.
     pub skip: Vec<String>,
+    /// The kit's own command, for members in processes of their own; without it the checks that need one are skipped.
+    pub command: Option<PathBuf>,
+    /// All over again until this much time has passed, or something fails; once if zero.
+    pub soak: Duration,
 }
 
 /// How a check ended.
@@ -59,8 +65,10 @@ pub struct Outcome {
 /// What all checks found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// In the order of the checks.
+    /// In the order of the checks; of the last round.
     pub outcomes: Vec<Outcome>,
+    /// How often all of them ran.
+    pub rounds: u64,
 }
 
 impl Report {
@@ -96,6 +104,18 @@ pub fn run(options: &Options) -> Result<Report, SetupError> {
     let baseline = Baseline::take();
     let plugin = Plugin::load(&options.plugin, None).map_err(|error| SetupError::Load(error.to_string()))?;
     let mut context = Context::new(plugin, options, baseline).map_err(SetupError::Prepare)?;
+    let start = now();
+    let mut report = Report { outcomes: Vec::new(), rounds: 0 };
+    loop {
+        report.outcomes = round(options, &mut context);
+        report.rounds += 1;
+        if !report.passed() || now().duration_since(start) >= options.soak {
+            return Ok(report);
+        }
+    }
+}
+
+fn round(options: &Options, context: &mut Context) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (name, check) in checks::ALL {
         let wanted = options.only.is_empty() || options.only.iter().any(|only| only == name);
@@ -104,7 +124,7 @@ pub fn run(options: &Options) -> Result<Report, SetupError> {
         }
         context.enter(name);
         let start = now();
-        let (status, detail) = match check(&context) {
+        let (status, detail) = match check(context) {
             Ok(detail) => (Status::Ok, detail),
             Err(Stop::Fail(detail)) => (Status::Fail, detail),
             Err(Stop::Skip(detail)) => (Status::Skip, detail),
@@ -112,5 +132,5 @@ pub fn run(options: &Options) -> Result<Report, SetupError> {
         let millis = regent_plugin_api::millis(now().duration_since(start));
         outcomes.push(Outcome { check: name, status, detail, millis });
     }
-    Ok(Report { outcomes })
+    outcomes
 }

@@ -18,7 +18,7 @@ fn keeps_the_contract(options: &Options, skipped: &[&str]) {
 #[test]
 fn the_local_backend_keeps_the_contract() {
     let options = options("local", "{\"path\": \"{dir}/store.db\"}", Duration::from_secs(1));
-    keeps_the_contract(&options, &["server-loss", "budget", "unknown-outcome"]);
+    keeps_the_contract(&options, &["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"]);
 }
 
 #[test]
@@ -28,6 +28,16 @@ fn the_etcd3_backend_keeps_the_contract() {
     let mut options = options("etcd3", "{\"hosts\": [\"{proxy}\"], \"use_proxies\": true}", Duration::from_secs(2));
     options.upstream = Some(etcd.address());
     keeps_the_contract(&options, &[]);
+}
+
+#[test]
+fn a_soak_runs_the_checks_again_and_again() {
+    let mut options = options("local", "{\"path\": \"{dir}/store.db\"}", Duration::from_secs(1));
+    options.only = vec!["cas".to_owned()];
+    options.soak = Duration::from_secs(1);
+    let report = run(&options).expect("the kit runs");
+    assert!(report.passed() && report.outcomes.len() == 1, "{report:#?}");
+    assert!(report.rounds > 1, "{report:#?}");
 }
 
 #[test]

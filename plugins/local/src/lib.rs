@@ -1,6 +1,7 @@
 //! The embedded backend: one SQLite file shared by the nodes of one machine. For trying Regent, for tests and for
 //! single-host setups; a cluster over several machines needs a store of its own.
 
+mod patience;
 mod schema;
 mod store;
 mod wake;

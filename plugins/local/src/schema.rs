@@ -1,10 +1,10 @@
 //! The file: its tables, its clock, and what a failed statement means for the caller.
 
+use crate::patience;
 use regent_plugin_sdk::{DcsError, ErrorKind};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 /// One row a key; `expires` in milliseconds on the boot-time clock of `boot`; one row of counters.
 const TABLES: &str = "
@@ -27,7 +27,7 @@ fn boot() -> String {
 }
 
 /// Opens the file, makes it if it is missing, and ends leases of before the last boot.
-pub(crate) fn open(path: &Path, patience: Duration) -> Result<Connection, DcsError> {
+pub(crate) fn open(path: &Path) -> Result<Connection, DcsError> {
     let wrong = |error: &dyn std::fmt::Display| {
         DcsError::new(ErrorKind::Unavailable, format!("the local store {} can not be used: {error}", path.display()))
     };
@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path, patience: Duration) -> Result<Connection, DcsErr
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| wrong(&error))?;
-    prepare(&mut connection, patience).map_err(|error| wrong(&error))?;
+    prepare(&mut connection).map_err(|error| wrong(&error))?;
     Ok(connection)
 }
 
@@ -52,11 +52,12 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn prepare(connection: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
-    connection.busy_timeout(patience)?;
-    // Not a write-ahead log: a reader that is locked out of one blocks far longer than the timeout says.
-    connection.pragma_update(None, "journal_mode", "TRUNCATE")?;
-    // A lock that a power cut forgets is a lock of before the boot: it has ended anyway.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    patience::give(connection)?;
+    // With a write-ahead log nobody waits for the disk while the file is locked, and readers wait for nobody: a daemon
+    // that is frozen at a bad moment would keep all others out for as long as it stands still.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // What has to outlive a power cut is synced after its commit, without the lock; a lease is none of it.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -64)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -68,6 +69,17 @@ fn prepare(connection: &mut Connection, patience: Duration) -> rusqlite::Result<
         transaction.execute("UPDATE counter SET boot = ?1, revision = revision + 1", [&boot])?;
     }
     transaction.commit()
+}
+
+/// Makes what was committed until now outlive a power cut. A log that is gone went into the file, which was synced.
+pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match std::fs::File::open(log) {
+        Ok(log) => log.sync_data(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Counts the revision up; gives the new one.

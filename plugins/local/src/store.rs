@@ -1,6 +1,7 @@
 //! The backend itself: keys as rows, leases as expiries, every call one immediate transaction.
 
-use crate::schema::{next_revision, now, open, unapplied, uncertain};
+use crate::patience;
+use crate::schema::{next_revision, now, open, sync, unapplied, uncertain};
 use crate::wake::Wake;
 use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, KeyKind, Lease, OpenArgs,
@@ -89,7 +90,7 @@ impl Backend for Local {
     }
 
     fn acquire_leader(&self, cx: Cx, value: &[u8], also: &[Write]) -> Result<Option<Lease>> {
-        self.write(&cx, |transaction| {
+        self.write_with(&cx, also, |transaction| {
             let path = self.path_of(&Key::of(KeyKind::Leader));
             let holder = live_value(transaction, &path)?;
             if holder.is_some_and(|holder| holder.0 != value) {
@@ -100,7 +101,7 @@ impl Backend for Local {
     }
 
     fn renew_leader(&self, cx: Cx, lease: &Lease, also: &[Write]) -> Result<Option<Lease>> {
-        self.write(&cx, |transaction| {
+        self.write_with(&cx, also, |transaction| {
             let path = self.path_of(&Key::of(KeyKind::Leader));
             match live_value(transaction, &path)? {
                 Some((value, session)) if session == lease.session => {
@@ -115,7 +116,7 @@ impl Backend for Local {
     }
 
     fn release_leader(&self, cx: Cx, _lease: &Lease, also: &[Write]) -> Result<bool> {
-        self.write(&cx, |transaction| {
+        self.write_with(&cx, also, |transaction| {
             let path = self.path_of(&Key::of(KeyKind::Leader));
             match live_value(transaction, &path)? {
                 Some((value, _)) if value == self.member.as_bytes() => {
@@ -130,7 +131,7 @@ impl Backend for Local {
     }
 
     fn touch_member(&self, cx: Cx, value: &[u8]) -> Result<String> {
-        self.write(&cx, |transaction| {
+        self.write_lease(&cx, |transaction| {
             let path = self.path_of(&Key { kind: KeyKind::Member, name: self.member.clone() });
             let revision = match live_value(transaction, &path)? {
                 Some((old, session)) if old == value && session == self.session => self.extend(transaction, &path)?,
@@ -175,7 +176,7 @@ impl Backend for Local {
                 return Ok(WatchEnd::Deadline);
             }
             self.wake.quiet();
-            let (now_at, nearest) = self.position(&mut guard, left)?;
+            let (now_at, nearest) = patience::during(&cx, || self.position(&mut guard))?;
             if now_at != cursor {
                 return Ok(WatchEnd::Changed);
             }
@@ -214,28 +215,49 @@ impl Local {
     /// Runs `work` on the connection, which is opened when it is needed and dropped when the file fails.
     fn with<T>(&self, cx: &Cx, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let mut guard = lock(&self.connection);
-        let patience = cx.left();
-        let mut connection = match guard.take() {
-            Some(connection) => connection,
-            None => open(&self.path, patience)?,
-        };
-        connection.busy_timeout(patience).map_err(unapplied)?;
-        let answer = work(&mut connection);
-        if answer.is_ok() {
-            *guard = Some(connection);
-        }
-        answer
+        patience::during(cx, || {
+            let mut connection = match guard.take() {
+                Some(connection) => connection,
+                None => open(&self.path)?,
+            };
+            let answer = work(&mut connection);
+            if answer.is_ok() {
+                *guard = Some(connection);
+            }
+            answer
+        })
     }
 
+    /// A write that outlives a power cut once it is acknowledged.
     fn write<T>(&self, cx: &Cx, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
-        self.with(cx, |connection| {
+        let value = self.write_lease(cx, work)?;
+        sync(&self.path).map_err(|error| {
+            DcsError::new(ErrorKind::Indeterminate, format!("the local store can not be synced: {error}"))
+        })?;
+        Ok(value)
+    }
+
+    /// The same with what else goes with a lease, which itself ends with the machine.
+    fn write_with<T>(
+        &self,
+        cx: &Cx,
+        also: &[Write],
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        if also.is_empty() { self.write_lease(cx, work) } else { self.write(cx, work) }
+    }
+
+    fn write_lease<T>(&self, cx: &Cx, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let value = self.with(cx, |connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unapplied)?;
             expire(&transaction).map_err(unapplied)?;
             let value = work(&transaction).map_err(unapplied)?;
             transaction.commit().map_err(uncertain)?;
             Ok(value)
-        })
+        })?;
+        self.wake.tell();
+        Ok(value)
     }
 
     fn read(&self, transaction: &Transaction<'_>) -> rusqlite::Result<Snapshot> {
@@ -259,12 +281,11 @@ impl Local {
     }
 
     /// Where the store stands, and when the next key of this cluster expires.
-    fn position(&self, connection: &mut Option<Connection>, patience: Duration) -> Result<(String, Option<i64>)> {
+    fn position(&self, connection: &mut Option<Connection>) -> Result<(String, Option<i64>)> {
         let mut open_one = match connection.take() {
             Some(connection) => connection,
-            None => open(&self.path, patience)?,
+            None => open(&self.path)?,
         };
-        open_one.busy_timeout(patience).map_err(unapplied)?;
         let transaction = open_one.transaction().map_err(unapplied)?;
         let found = cursor(&transaction, &format!("{}/", self.base)).map_err(unapplied)?;
         transaction.finish().map_err(unapplied)?;

@@ -4,7 +4,7 @@
 mod common;
 
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Dcs, Prober};
+use regent_harness::{Cluster, Dcs, Node, Prober, wait};
 use serde_json::json;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ on_each_store!(
 
 const TTL: Duration = Duration::from_secs(20);
 
-/// HA-01, HA-09, REW-01: the whole leader node dies; another leads after the lock; the old one rejoins and streams.
+/// HA-01, HA-09, HA-29, HA-30, HA-63, REW-01: the whole leader node dies and is no longer listed; another leads after the
+/// lock; the old one rejoins and streams.
 async fn a_dead_leader_is_replaced_and_rejoins(dcs: Dcs) -> Result<()> {
     let cluster = Cluster::builder("death").dcs(dcs).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
@@ -27,6 +28,7 @@ async fn a_dead_leader_is_replaced_and_rejoins(dcs: Dcs) -> Result<()> {
     let next = cluster.wait_leader_other_than(&leader.name, TTL + Duration::from_secs(15)).await?;
     let on_two = |state: &regent_harness::ClusterState| state.timeline(&next.name) == Some(2);
     cluster.wait_for("timeline 2", Duration::from_secs(10), on_two).await?;
+    wait_until_unlisted(next, &leader.name).await?;
     leader.start()?;
     cluster.wait_healthy(Duration::from_secs(60)).await?;
     let report = prober.stop().await;
@@ -37,8 +39,19 @@ async fn a_dead_leader_is_replaced_and_rejoins(dcs: Dcs) -> Result<()> {
     cluster.finish().await
 }
 
-/// HA-07, HA-56: only the postmaster dies; it is back in place on its timeline. With primary_start_timeout 0 another
-/// member takes over.
+/// The member's key is gone from the store, as this node reads it.
+async fn wait_until_unlisted(node: &Node, name: &str) -> Result<()> {
+    wait::until("the dead member is no longer listed", TTL * 2, async || {
+        let document = node.rest("GET", "/cluster", None).await.and_then(|answer| answer.json());
+        let document = document.map_err(|error| error.to_string())?;
+        let listed = document["members"].as_array().is_none_or(|them| them.iter().any(|one| one["name"] == name));
+        if listed { Err(document.to_string()) } else { Ok(()) }
+    })
+    .await
+}
+
+/// HA-07, HA-39, HA-56, SLOT-06: only the postmaster dies; it is back in place on its timeline. With
+/// primary_start_timeout 0 another member takes over.
 async fn a_dead_postmaster_is_back_in_place_or_handed_over(dcs: Dcs) -> Result<()> {
     let cluster = Cluster::builder("postmaster").dcs(dcs).start().await?;
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;

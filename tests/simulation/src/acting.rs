@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, News};
 use crate::store::{Answer, Input};
 use crate::world::{Event, Step, World};
-use regent_core::decide::{Action, GuardOrder, Verdict, decide, guard_order, known_timeline};
+use regent_core::decide::{Action, GuardOrder, Verdict, decide, guard_order};
 use regent_core::model::{Errand, Moment, RunningTask, StopMode, StoreCall, Task};
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ impl World {
         daemon.view.running = Some(RunningTask { task: task.clone(), since: self.now, escalated, cancelled: false });
         let names = daemon.memory.durability.names.clone();
         if task == Task::Promote {
-            self.nodes[node].reserved = daemon.view.cluster().map(known_timeline).unwrap_or_default();
+            self.nodes[node].reserved = daemon.memory.newest_timeline;
         }
         self.begin_work(node, number, task, names);
     }

@@ -113,6 +113,12 @@ impl World {
         }
     }
 
+    /// The last acknowledged commit is in some data directory.
+    pub fn somebody_has_the_last_commit(&self) -> bool {
+        let Some(last) = self.checks.commits.last() else { return true };
+        self.nodes.iter().filter_map(|node| node.server.log()).any(|log| log.holds(last.index, last.id))
+    }
+
     /// A server became primary by itself: invariant 2, and the third's first half.
     pub fn promoted(&mut self, node: usize) {
         self.statistics.promotions += 1;
@@ -153,7 +159,12 @@ impl World {
             Phase::Standby => node.server.stream == Some(leader),
             _ => false,
         });
-        if settled && self.nodes[leader].server.phase == Phase::Primary {
+        // A daemon that hangs since the maintenance would neither stop its server nor let the guard do it.
+        let aware = self.nodes.iter().all(|node| {
+            let daemon = node.daemon.as_ref().filter(|_| !node.daemon_frozen && !node.frozen);
+            daemon.is_some_and(|daemon| !daemon.view.settings.paused)
+        });
+        if settled && aware && self.nodes[leader].server.phase == Phase::Primary {
             let epoch = self.nodes[leader].server.epoch;
             self.checks.rest(epoch);
         }

@@ -118,6 +118,7 @@ impl Daemon {
             settings: Arc::new(settings),
             store: StoreView { has_configuration: true, ..StoreView::default() },
             lease: None,
+            failsafe: Default::default(),
             server,
             running: None,
             finished: None,
@@ -126,6 +127,7 @@ impl Daemon {
             slots_synced: None,
             probes: None,
             guard: GuardView { alive: true },
+            watchdog: regent_core::model::WatchdogView::default(),
             requests: RequestsView::default(),
         };
         Daemon {

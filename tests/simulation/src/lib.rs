@@ -45,7 +45,7 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
     world.now = world.now.max(Moment(start));
     let silent = end.saturating_sub(world.checks.last_acknowledged.0);
     let loop_wait = u64::try_from(plan.settings.loop_wait.as_millis()).unwrap_or(0);
-    if silent > loop_wait + 2_000 && !may_stay_silent(plan) {
+    if silent > loop_wait + 2_000 && !may_stay_silent(plan, &world) {
         world.checks.fail(|| format!("6: nothing was acknowledged in the last {silent} ms, all having been well"));
     }
     world.statistics.worlds = 1;
@@ -53,11 +53,15 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
     Outcome { violation: world.checks.violation, statistics: world.statistics, story: world.story.unwrap_or_default() }
 }
 
-/// Where commits are promised to survive and a disk is lost or wiped, those who remain may not know that they have them
-/// all: then nobody leads until an operator says so, and that is right.
-fn may_stay_silent(plan: &Plan) -> bool {
-    let promised = plan.settings.synchronous_mode != SynchronousMode::Off;
-    promised && plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)))
+/// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
+/// leads until an operator says so, and that is right. And a strict cluster waits for a standby that left its leader's
+/// history, where nothing allows to mend it.
+fn may_stay_silent(plan: &Plan, world: &World) -> bool {
+    let settings = &plan.settings;
+    let promised = settings.synchronous_mode != SynchronousMode::Off;
+    let mends = settings.use_pg_rewind || settings.remove_data_directory_on_diverged_timelines;
+    let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
+    (settings.synchronous_mode_strict && !mends) || wiped && (promised || !world.somebody_has_the_last_commit())
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to

@@ -127,6 +127,9 @@ impl Store {
                 let same = self.cluster.sync.version.as_ref() == Some(version);
                 self.write(same, |cluster, _| cluster.sync = SyncView::default())
             }
+            StoreCall::WriteFailsafe { members } => {
+                self.write(true, |cluster, _| cluster.failsafe = Some(members.clone()))
+            }
             StoreCall::WriteHistory { rows } => self.write(true, |cluster, _| {
                 cluster.history = HistoryView { known: true, rows: rows.clone() };
             }),

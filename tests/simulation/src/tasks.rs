@@ -59,7 +59,7 @@ impl World {
             Task::Stop { mode: StopMode::Fast, checkpoint_first: true } => (Goal::Down, 20, 300),
             Task::Stop { .. } | Task::Restart(_) => (Goal::Down, 1, 10),
             Task::Promote => (Goal::Primary, 5, 30),
-            Task::Follow(_) | Task::StopReceiving => (Goal::Point, 10, 60),
+            Task::Follow(_) | Task::StopReceiving | Task::CopySlots { .. } => (Goal::Point, 10, 60),
             Task::CompareHistories(_) | Task::Wipe => (Goal::Point, 10, 100),
             Task::Rewind(_) => (Goal::Point, 300, 2000),
             Task::RecoverInSingleUserMode | Task::SetAsideFailedBootstrap => (Goal::Point, 100, 600),
@@ -98,7 +98,8 @@ impl World {
                 self.redirect(node, place);
                 self.task_ends(node, number, TaskOutcome::Done);
             }
-            Task::StopReceiving => {
+            // No world has logical slots: nothing is ever brought over.
+            Task::CopySlots { .. } | Task::StopReceiving => {
                 self.redirect(node, None);
                 self.task_ends(node, number, TaskOutcome::Done);
             }
@@ -416,6 +417,8 @@ impl World {
         let result = match &errand {
             Errand::SetStandbyNames { names } if up => {
                 server.names = names.clone().unwrap_or_default();
+                let told = server.names.clone();
+                self.tell_of(node, || format!("commits wait for {told:?}"));
                 Ok(Finding::Nothing)
             }
             Errand::CheckpointAfterPromote if server.phase == Phase::Primary => {

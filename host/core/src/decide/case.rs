@@ -73,9 +73,24 @@ impl Case<'_> {
         self.cluster()?.leader_name().filter(|name| *name != self.me())
     }
 
-    /// Where this server should stream from: `replicatefrom` if that member runs, else the leader, never itself.
+    /// This cluster follows another one.
+    pub fn is_standby_site(&self) -> bool {
+        self.view.settings.standby_cluster.is_some()
+    }
+
+    /// That other cluster, where it can be streamed from.
+    pub fn remote(&self) -> Option<Source> {
+        let settings = &self.view.settings;
+        Source::remote(settings.standby_cluster.as_ref()?, settings.use_slots)
+    }
+
+    /// Where this server should stream from: `replicatefrom` if that member runs, else the leader, never itself. In a
+    /// standby cluster the leader, and everybody while there is none, streams from the remote side.
     pub fn source(&self) -> Option<Source> {
         let cluster = self.cluster()?;
+        if self.is_standby_site() && (self.holds_lease() || (cluster.leader.is_none() && !self.paused())) {
+            return self.remote().filter(|_| !self.view.settings.tags.nostream());
+        }
         let wanted = self.view.settings.tags.replicatefrom().and_then(|name| cluster.member(name));
         let member = wanted
             .filter(|member| member.name != self.me() && member.is_running() && member.conn_url.is_some())

@@ -29,7 +29,12 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "In a cluster that was never initialized, who may bootstrap claims it.",
         apply: claim,
     },
-    Rule { number: 532, situation: "bootstrap", sentence: "Who has the claim makes the first server.", apply: build },
+    Rule {
+        number: 532,
+        situation: "bootstrap",
+        sentence: "Who has the claim makes the first server; that of a standby cluster is a clone of the remote side.",
+        apply: build,
+    },
     Rule {
         number: 534,
         situation: "bootstrap",
@@ -119,7 +124,11 @@ fn build(case: &mut Case<'_>) -> Decision {
     if !is_empty(case) || !case.view.store.claimed || case.memory.bootstrap != Bootstrap::Idle {
         return None;
     }
-    let decision = case.begin(Task::Bootstrap, Reason::BootstrapClaimed);
+    let task = match case.is_standby_site() {
+        true => Task::Clone { source: case.remote(), only_basebackup: false },
+        false => Task::Bootstrap,
+    };
+    let decision = case.begin(task, Reason::BootstrapClaimed);
     if decision.is_some() {
         case.memory.bootstrap = Bootstrap::Building;
     }
@@ -240,7 +249,8 @@ fn wait_for_leader(case: &mut Case<'_>) -> Decision {
     if !is_empty(case) || case.server_runs() || case.memory.bootstrap != Bootstrap::Idle {
         return None;
     }
-    case.wait(Reason::WaitingForLeaderToBootstrap)
+    let site = case.is_standby_site();
+    case.wait(if site { Reason::WaitingForStandbyLeader } else { Reason::WaitingForLeaderToBootstrap })
 }
 
 fn valid_identifier(text: &str) -> bool {

@@ -99,6 +99,7 @@ fn crashed_leader(case: &Case<'_>) -> bool {
     let control = case.view.server.control_after_end();
     is_down(case)
         && case.holds_lease()
+        && !case.is_standby_site()
         && case.memory.role == Role::Primary
         && !case.view.server.recovery_signal
         && control.is_some_and(|control| {
@@ -172,7 +173,7 @@ fn release(case: &mut Case<'_>) -> Decision {
 }
 
 fn recover(case: &mut Case<'_>) -> Decision {
-    if !is_down(case) || case.memory.crash_recovery_tried || case.holds_lease() {
+    if !is_down(case) || case.memory.crash_recovery_tried || leads_primary(case) {
         return None;
     }
     let control = case.view.server.control_after_end()?;
@@ -191,18 +192,28 @@ fn rewind_is_possible(case: &Case<'_>) -> bool {
     case.view.settings.use_pg_rewind && case.view.server.control.value().is_some_and(|control| control.can_rewind)
 }
 
+/// The lock is for a primary: then this server's history is the cluster's.
+fn leads_primary(case: &Case<'_>) -> bool {
+    case.holds_lease() && !case.is_standby_site()
+}
+
 fn leader_to_compare_with<'a>(case: &'a Case<'_>) -> Option<&'a MemberView> {
     let leader = case.cluster()?.leader_member()?;
     (leader.name != case.me() && leader.conn_url.is_some()).then_some(leader)
 }
 
 fn compare(case: &mut Case<'_>) -> Decision {
-    if !is_down(case) || case.memory.divergence != Divergence::MustCheck || case.holds_lease() {
+    if !is_down(case) || case.memory.divergence != Divergence::MustCheck || leads_primary(case) {
         return None;
     }
     let settings = &case.view.settings;
     if !rewind_is_possible(case) && !settings.remove_data_directory_on_diverged_timelines {
         return None;
+    }
+    if case.is_standby_site() {
+        let source = case.remote()?;
+        let reason = Reason::HistoriesToCompare { leader: source.name.clone() };
+        return super::site::begin_comparison(case, source).or_else(|| case.wait(reason));
     }
     let leader = leader_to_compare_with(case)?;
     let name = leader.name.clone();
@@ -223,6 +234,11 @@ fn compare(case: &mut Case<'_>) -> Decision {
 fn rewind(case: &mut Case<'_>) -> Decision {
     if !is_down(case) || case.memory.divergence != Divergence::Diverged || !rewind_is_possible(case) {
         return None;
+    }
+    if case.is_standby_site() {
+        let source = case.remote()?;
+        let reason = Reason::Diverged { leader: source.name.clone() };
+        return case.begin(Task::Rewind(source), reason.clone()).or_else(|| case.wait(reason));
     }
     let leader = leader_to_compare_with(case)?;
     let reason = Reason::Diverged { leader: leader.name.clone() };
@@ -257,7 +273,7 @@ fn start(case: &mut Case<'_>) -> Decision {
     if !is_down(case) {
         return None;
     }
-    let mode = if case.holds_lease() {
+    let mode = if leads_primary(case) {
         StartMode::Standby
     } else {
         case.source().map_or(StartMode::Standby, StartMode::Follow)

@@ -21,7 +21,8 @@ use super::case::{Case, Decision};
 use super::leader::leads;
 use super::{Reason, Rule};
 use crate::model::{
-    ClusterView, Errand, ErrandKind, Observed, Settings, StandbyNames, StoreCall, SyncState, SyncView, SynchronousMode,
+    ClusterView, Errand, ErrandKind, Observed, Settings, StandbyNames, StoreCall, StoreCallKind, SyncState, SyncView,
+    SynchronousMode,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -102,6 +103,9 @@ fn next_step(case: &Case<'_>) -> Option<Step> {
     if !leads(case) || !case.view.server.is_primary() || case.memory.durability.setting {
         return None;
     }
+    if key_is_moving(case) {
+        return None;
+    }
     let (monitoring, at) = match &case.view.server.monitoring {
         Observed::Seen { value, at } if value.is_primary => (value, *at),
         _ => return None,
@@ -124,6 +128,11 @@ fn next_step(case: &Case<'_>) -> Option<Step> {
         SynchronousMode::Quorum => quorum::next_step(&situation),
         SynchronousMode::Off => None,
     }
+}
+
+/// A write is under way, and may be one of the key whose answer is lost: what was read before says nothing any more.
+fn key_is_moving(case: &Case<'_>) -> bool {
+    case.view.store.in_flight == Some(StoreCallKind::Write)
 }
 
 /// Right after a start, a promotion or a change of names those standbys get one loop to connect before they count as
@@ -218,7 +227,11 @@ fn remove_key(case: &mut Case<'_>) -> Decision {
 }
 
 fn restore_user_value(case: &mut Case<'_>) -> Decision {
-    if !is_off(case) || case.fresh_cluster()?.sync.leader.is_some() || !case.memory.durability.user_value_due {
+    if !is_off(case)
+        || key_is_moving(case)
+        || case.fresh_cluster()?.sync.leader.is_some()
+        || !case.memory.durability.user_value_due
+    {
         return None;
     }
     let decision = set_names(case, None, Reason::SynchronousModeOff);

@@ -9,10 +9,9 @@ use crate::model::{
 };
 use std::cmp::Ordering;
 
-/// The newest timeline that anybody in the cluster is known to have come to: a promotion has to begin a later one.
-pub fn known_timeline(cluster: &ClusterView) -> Timeline {
-    let published = cluster.members.iter().filter_map(|member| member.timeline).max().unwrap_or_default();
-    published.max(cluster.timeline())
+/// The timelines of a standby cluster are the remote side's affair.
+fn judges_timelines(settings: &Settings) -> bool {
+    settings.check_timeline && settings.standby_cluster.is_none()
 }
 
 /// How this member stands in a race.
@@ -76,7 +75,7 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
             return Standing::TooFarBehind { lag };
         }
     }
-    if me.settings.check_timeline && me.timeline.is_none_or(|timeline| timeline < cluster.timeline()) {
+    if judges_timelines(me.settings) && me.timeline.is_none_or(|timeline| timeline < cluster.timeline()) {
         return Standing::OldTimeline;
     }
     let sync = durability::active(me.settings, cluster);
@@ -170,7 +169,7 @@ pub fn switch_targets(
             None => !check_lag || status.position.behind(optime) <= settings.maximum_lag_on_failover,
         })
         .filter(|(_, status)| {
-            !settings.check_timeline || status.timeline.is_some_and(|timeline| timeline >= cluster.timeline())
+            !judges_timelines(settings) || status.timeline.is_some_and(|timeline| timeline >= cluster.timeline())
         })
         .collect();
     if let Some(sync) = sync.filter(|_| only.is_none() && settings.synchronous_mode == SynchronousMode::Quorum)

@@ -2,8 +2,8 @@
 
 use super::Action;
 use super::case::{Case, Decision};
-use super::{Bootstrap, Reason, Rule, fast_stop_budget, immediate_stop_budget};
-use crate::model::{StopMode, Task};
+use super::{Bootstrap, Reason, Rule, fast_stop_budget, guard_margin, immediate_stop_budget};
+use crate::model::{ClusterView, StopMode, Task};
 use std::time::Duration;
 
 pub(super) const RULES: &[Rule] = &[
@@ -30,6 +30,12 @@ pub(super) const RULES: &[Rule] = &[
         situation: "fence",
         sentence: "A stop that has not ended shortly before the lock's end, or was for the lock's sake and takes too long, is made immediate.",
         apply: stop_is_late,
+    },
+    Rule {
+        number: 145,
+        situation: "fence",
+        sentence: "A stop that has not ended when the guard would kill, or as long after the lock was lost, kills.",
+        apply: stop_must_end,
     },
     Rule {
         number: 150,
@@ -63,7 +69,10 @@ fn stop(mode: StopMode, reason: Reason) -> Decision {
 }
 
 fn lock_lost(case: &mut Case<'_>) -> Decision {
-    if !exposed(case) || case.holds_lease() {
+    // What only the members' word keeps gives way to a leader that the store names.
+    let gives_way = case.view.failsafe.kept_at.is_some()
+        && case.fresh_cluster().and_then(ClusterView::leader_name).is_some_and(|leader| leader != case.me());
+    if !exposed(case) || case.holds_lease() && !gives_way {
         return None;
     }
     if let Some(leader) = case.other_leader() {
@@ -106,6 +115,22 @@ fn stop_is_late(case: &mut Case<'_>) -> Decision {
         return None;
     }
     Some((Action::Escalate(StopMode::Immediate), Reason::StopIsLate { left }))
+}
+
+/// An immediate stop waits for every session to notice, for up to five seconds: longer than the lock may have left.
+fn stop_must_end(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref().filter(|running| matches!(running.task, Task::Stop { .. }))?;
+    let margin = guard_margin(case.view.settings.ttl);
+    let lost = case.view.store.lease_ran_out || case.view.store.lock_refused || case.other_leader().is_some();
+    let due = match case.view.lease {
+        Some(lease) => case.view.now + margin >= lease.deadline,
+        None => lost && case.view.now >= running.since + margin,
+    };
+    let exposed = !case.paused() && case.view.server.may_take_writes() && !case.view.stop_is_past_sessions();
+    if !due || !exposed || running.escalated? >= StopMode::Kill {
+        return None;
+    }
+    Some((Action::Escalate(StopMode::Kill), Reason::StopMustEnd))
 }
 
 fn promotion_without_lock(case: &mut Case<'_>) -> Decision {

@@ -37,8 +37,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 1030,
         situation: "follower",
-        sentence: "Slots on a standby are those of the members that stream from it.",
+        sentence: "Slots on a standby are those of the members that stream from it or would if it led, and those that \
+                   are to last; they follow the leader's.",
         apply: slots,
+    },
+    Rule {
+        number: 1035,
+        situation: "follower",
+        sentence: "Logical slots that the leader has and a standby lacks are brought over, with a restart; not in \
+                   maintenance.",
+        apply: copy_slots,
     },
     Rule {
         number: 1040,
@@ -59,7 +67,7 @@ fn follows(case: &Case<'_>) -> bool {
     case.task_is_idle() && !case.holds_lease() && case.view.server.is_standby()
 }
 
-fn can_be_mended(case: &Case<'_>) -> bool {
+pub(super) fn can_be_mended(case: &Case<'_>) -> bool {
     let settings = &case.view.settings;
     let rewindable = case.view.server.control.value().is_some_and(|control| control.can_rewind);
     (settings.use_pg_rewind && rewindable) || settings.remove_data_directory_on_diverged_timelines
@@ -127,20 +135,31 @@ fn follow(case: &mut Case<'_>) -> Decision {
 }
 
 fn slots(case: &mut Case<'_>) -> Decision {
-    if !follows(case) || case.paused() || case.other_leader().is_none() {
+    if !follows(case) || case.other_leader().is_none() {
         return None;
     }
     super::leader::slots(case)
 }
 
+fn copy_slots(case: &mut Case<'_>) -> Decision {
+    if !follows(case) || case.memory.divergence == Divergence::Diverged {
+        return None;
+    }
+    super::slots::copy(case)
+}
+
 /// PostgreSQL sleeps for five seconds after an attempt that failed, say because the leader was restarting; whatever is
 /// written in that time exists on the leader alone.
-fn reconnect(case: &mut Case<'_>) -> Decision {
+pub(super) fn reconnect(case: &mut Case<'_>) -> Decision {
     let Some(Some(source)) = case.memory.followed.clone() else {
         return None;
     };
     let monitoring = case.view.server.monitoring.value()?;
-    let leader = case.other_leader().filter(|_| follows(case))?.to_owned();
+    let leader = match case.other_leader() {
+        Some(leader) if follows(case) => leader.to_owned(),
+        _ if super::site::leads_site(case) => source.name.clone(),
+        _ => return None,
+    };
     if source.name != leader || monitoring.is_primary || monitoring.streaming_from.is_some() {
         return None;
     }

@@ -2,6 +2,10 @@
 
 use super::{Bootstrap, Memory, guard_margin};
 use crate::model::{FenceMode, Moment, Postmaster, Task, View};
+use std::time::Duration;
+
+/// So long after it was last seen a member is taken to be able to come back.
+const AWAY_AT_MOST: Duration = Duration::from_hours(24);
 
 /// The order in force for the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub enum GuardOrder {
 ///
 /// It is armed while this member has the lock and a server that takes writes or is about to. It is kept as it was
 /// while a restarted daemon has not heard from the store yet. It stands down in maintenance, during a bootstrap,
-/// after a hand-over, and while no other member could be promoted.
+/// after a hand-over, and while no other member was ever seen that could be promoted.
 pub fn guard_order(view: &View, memory: &Memory) -> GuardOrder {
     if view.settings.guard == FenceMode::Off || view.settings.paused {
         return GuardOrder::StandDown;
@@ -40,7 +44,9 @@ pub fn guard_order(view: &View, memory: &Memory) -> GuardOrder {
         return GuardOrder::Keep;
     };
     let others = cluster.members.iter().any(|member| member.name != view.me() && !member.tags.nofailover());
-    if !others {
+    // Who is away may come back, and lead, while this daemon hangs.
+    let heir = others || memory.heir_seen.is_some_and(|seen| view.now.since(seen) < AWAY_AT_MOST);
+    if !heir {
         return GuardOrder::StandDown;
     }
     GuardOrder::Kill(postmaster, lease.deadline - guard_margin(view.settings.ttl))

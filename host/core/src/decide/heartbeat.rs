@@ -42,7 +42,9 @@ fn renew(case: &mut Case<'_>) -> Decision {
     if case.view.now < lease.renewed_at + case.view.settings.loop_wait {
         return None;
     }
-    case.call(StoreCall::Renew, Reason::RenewalDue)
+    // What only the members' word kept may be gone from the store, and is still nobody else's.
+    let call = if case.view.failsafe.kept_at.is_some() { StoreCall::Acquire } else { StoreCall::Renew };
+    case.call(call, Reason::RenewalDue)
 }
 
 fn load(case: &mut Case<'_>) -> Decision {
@@ -54,7 +56,8 @@ fn load(case: &mut Case<'_>) -> Decision {
 }
 
 fn take_over_own_lock(case: &mut Case<'_>) -> Decision {
-    if case.view.lease.is_some() || case.view.store.lock_refused || case.memory.release_wanted {
+    let barred = case.view.store.lock_refused || super::failsafe::is_bound(case);
+    if case.view.lease.is_some() || barred || case.memory.release_wanted {
         return None;
     }
     let ours = case.fresh_cluster()?.leader_name() == Some(case.me());

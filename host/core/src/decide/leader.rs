@@ -2,6 +2,7 @@
 
 use super::case::{Case, Decision};
 use super::election::switch_targets;
+use super::site::is_in_office;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
 use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, WallTime};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
         number: 810,
         situation: "leader",
-        sentence: "In maintenance, a lock whose server is not a primary is given back.",
+        sentence: "In maintenance, a lock whose server is not a primary is given back, but in a standby cluster.",
         apply: release_in_pause,
     },
     Rule {
@@ -26,10 +27,28 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
         apply: release_unwanted,
     },
     Rule {
+        number: 817,
+        situation: "leader",
+        sentence: "A primary with the lock, but without the watchdog that is required, is stopped.",
+        apply: super::watchdog::stop_unwatched,
+    },
+    Rule {
         number: 820,
         situation: "leader",
         sentence: "A standby with the lock, but without the guard that is required, gives the lock back.",
         apply: release_unguarded,
+    },
+    Rule {
+        number: 821,
+        situation: "leader",
+        sentence: "A standby with the lock, but without the watchdog that is required, gives the lock back.",
+        apply: super::watchdog::release_unwatched,
+    },
+    Rule {
+        number: 822,
+        situation: "leader",
+        sentence: "Before a promotion the watchdog is opened, where it is wanted.",
+        apply: super::watchdog::wait_for_opening,
     },
     Rule {
         number: 823,
@@ -72,6 +91,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: write_history,
     },
     Rule {
+        number: 857,
+        situation: "leader",
+        sentence: "In failsafe mode the failsafe key names every member and where it can be asked.",
+        apply: super::failsafe::write_key,
+    },
+    Rule {
         number: 860,
         situation: "leader",
         sentence: "A new primary writes a checkpoint, so that others can be rewound to it.",
@@ -80,7 +105,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 870,
         situation: "leader",
-        sentence: "Members that stream from here have their slots, and slots of members that do not are dropped.",
+        sentence: "The leader has a slot for each member, for those away for less than member_slots_ttl, and those that \
+                   are to last; others are dropped, but not in maintenance.",
         apply: sync_slots,
     },
     Rule {
@@ -97,7 +123,7 @@ pub(super) fn leads(case: &Case<'_>) -> bool {
 }
 
 fn release_in_pause(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.paused() || case.view.server.is_primary() {
+    if !leads(case) || !case.paused() || is_in_office(case) {
         return None;
     }
     if is_named(case) {
@@ -116,7 +142,7 @@ fn release_unwanted(case: &mut Case<'_>) -> Decision {
     if !leads(case) || !case.memory.release_wanted {
         return None;
     }
-    if case.view.server.is_primary() {
+    if is_in_office(case) {
         case.memory.release_wanted = false;
         return None;
     }
@@ -127,7 +153,7 @@ fn release_unwanted(case: &mut Case<'_>) -> Decision {
 
 fn release_unguarded(case: &mut Case<'_>) -> Decision {
     let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
-    if !leads(case) || case.paused() || case.view.server.is_primary() || !unguarded {
+    if !leads(case) || case.paused() || is_in_office(case) || !unguarded {
         return None;
     }
     case.call_or_wait(StoreCall::Release { optime: None }, Reason::GuardMissing)
@@ -135,7 +161,7 @@ fn release_unguarded(case: &mut Case<'_>) -> Decision {
 
 fn promote(case: &mut Case<'_>) -> Decision {
     let asked_for = !case.paused() || is_named(case);
-    if !leads(case) || case.view.server.is_primary() || !asked_for || case.view.requests.shutdown {
+    if !leads(case) || is_in_office(case) || !asked_for || case.view.requests.shutdown {
         return None;
     }
     // The pid file says so a little later than the control file, at which the promotion ended.
@@ -150,6 +176,7 @@ fn promote(case: &mut Case<'_>) -> Decision {
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
     let lease = case.view.lease?;
     let confirmed = case.view.store.failing_since.is_none()
+        && case.view.failsafe.kept_at.is_none()
         && case.view.now < lease.deadline - fast_stop_budget(case.view.settings.ttl);
     if !confirmed {
         return None;
@@ -166,7 +193,7 @@ fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {
 }
 
 /// A request that this leader should carry out now.
-fn due_request(case: &Case<'_>) -> Option<FailoverRequest> {
+pub(super) fn due_request(case: &Case<'_>) -> Option<FailoverRequest> {
     let request = open_request(case)?;
     let for_me = request.leader.as_deref().is_none_or(|leader| leader == case.me());
     let elsewhere = request.candidate.as_deref() != Some(case.me());
@@ -189,7 +216,7 @@ fn waits_for_its_time(case: &Case<'_>, request: &FailoverRequest) -> bool {
 }
 
 fn clear_request(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let request = case.fresh_cluster()?.failover.clone().filter(|request| !request.is_empty())?;
@@ -201,7 +228,7 @@ fn clear_request(case: &mut Case<'_>) -> Decision {
 }
 
 fn ask_for_candidates(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let request = due_request(case)?;
@@ -226,7 +253,7 @@ fn ask_for_candidates(case: &mut Case<'_>) -> Decision {
 }
 
 fn stop_for_handover(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let request = due_request(case)?;
@@ -252,7 +279,8 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
     }
     case.memory.comes_back = true;
     let reason = Reason::HandingOver { to: request.candidate, targets };
-    Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first: true }), reason))
+    let checkpoint_first = case.view.server.is_primary();
+    Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first }), reason))
 }
 
 /// The server sends its log to this member at present, so that a fast stop ends only after the member has all of it. Of
@@ -265,7 +293,7 @@ fn is_connected(case: &Case<'_>, name: &str) -> bool {
 }
 
 fn restore_keys(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    if !is_in_office(case) {
         return None;
     }
     let cluster = case.fresh_cluster()?;
@@ -323,7 +351,7 @@ fn first_checkpoint(case: &mut Case<'_>) -> Decision {
 }
 
 fn sync_slots(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() || case.paused() {
+    if !is_in_office(case) {
         return None;
     }
     slots(case)
@@ -346,5 +374,9 @@ fn go_on(case: &mut Case<'_>) -> Decision {
     if !leads(case) {
         return None;
     }
-    case.wait(Reason::Leading)
+    if case.is_standby_site() {
+        return case.wait(Reason::LeadingSite);
+    }
+    let kept = case.view.failsafe.kept_at.is_some();
+    case.wait(if kept { Reason::KeptByMembers } else { Reason::Leading })
 }

@@ -7,6 +7,7 @@ use crate::model::{
     ClusterView, Errand, ErrandKind, FailoverRequest, FenceMode, MemberStatus, Moment, Monitoring, StoreCall,
     SynchronousMode, Task, Timeline,
 };
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Between two rounds of questions in one race; a change of the lock ends the wait at once.
@@ -19,6 +20,12 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(40);
 const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) const RULES: &[Rule] = &[
+    Rule {
+        number: 905,
+        situation: "leaderless",
+        sentence: "A member that let a leader go on without the store does not race for its lock for a ttl.",
+        apply: super::failsafe::stand_back,
+    },
     Rule {
         number: 910,
         situation: "leaderless",
@@ -56,6 +63,13 @@ pub(super) const RULES: &[Rule] = &[
         apply: other_named,
     },
     Rule {
+        number: 936,
+        situation: "leaderless",
+        sentence: "In failsafe mode a member that the failsafe key does not name does not race, for the leader does not \
+                   ask it.",
+        apply: super::failsafe::not_named,
+    },
+    Rule {
         number: 938,
         situation: "leaderless",
         sentence: "With primary_race_backoff, a standby that still receives what the lost leader writes does not race \
@@ -76,6 +90,13 @@ pub(super) const RULES: &[Rule] = &[
         apply: settle,
     },
     Rule {
+        number: 957,
+        situation: "leaderless",
+        sentence: "In failsafe mode a member whose daemon was started less than a ttl ago waits for all that the failsafe \
+                   key names to answer, for it may have let one of them go on.",
+        apply: super::failsafe::may_have_forgotten,
+    },
+    Rule {
         number: 960,
         situation: "leaderless",
         sentence: "Whoever goes first takes the lock; the others wait for it to be taken, then ask again.",
@@ -83,11 +104,11 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn leaderless(case: &Case<'_>) -> bool {
+pub(super) fn leaderless(case: &Case<'_>) -> bool {
     case.task_is_idle()
+        && !super::failsafe::is_bound(case)
         && !case.holds_lease()
         && case.server_is_up()
-        && case.view.settings.standby_cluster.is_none()
         && case.fresh_cluster().is_some_and(|cluster| cluster.leader.is_none())
 }
 
@@ -138,6 +159,9 @@ fn not_allowed(case: &mut Case<'_>) -> Decision {
         return case.wait(Reason::PromotionRefused);
     }
     let unguarded = case.view.settings.guard == FenceMode::Required && !case.view.guard.alive;
+    if case.view.watchdog_failed() {
+        return case.wait(Reason::WatchdogMissing);
+    }
     if unguarded { case.wait(Reason::GuardMissing) } else { None }
 }
 
@@ -231,13 +255,13 @@ fn other_named(case: &mut Case<'_>) -> Decision {
 }
 
 /// The answers of this race, where they are in.
-fn race_round<'a>(case: &Case<'a>) -> Option<&'a crate::model::ProbeRound> {
+pub(super) fn race_round<'a>(case: &Case<'a>) -> Option<&'a crate::model::ProbeRound> {
     let race = case.memory.race.as_ref()?;
     case.view.probes.as_ref().filter(|round| race.rounds > 0 && round.begun_at >= race.begun_at)
 }
 
 /// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over.
-fn stand_back(case: &mut Case<'_>, reason: Reason) -> Decision {
+pub(super) fn stand_back(case: &mut Case<'_>, reason: Reason) -> Decision {
     let due = case.memory.race.as_ref().is_some_and(|race| case.view.now >= race.again_at);
     if due { ask(case) } else { case.wait(reason) }
 }
@@ -302,13 +326,15 @@ fn ask(case: &mut Case<'_>) -> Decision {
     let sync = super::durability::active(settings, cluster).filter(|_| plain);
     let candidate = cluster.failover.as_ref().and_then(|request| request.candidate.as_deref());
     let counts = |name: &str| sync.is_none_or(|sync| sync.knows(name)) || candidate == Some(name);
-    let members = cluster
-        .members
-        .iter()
-        .filter(|member| member.name != case.view.settings.name && member.api_url.is_some())
-        .filter(|member| counts(&member.name))
-        .map(|member| member.name.clone())
+    // In failsafe mode a leader may go on whose own key in the store is long gone.
+    let known = cluster.failsafe.as_ref().filter(|_| settings.failsafe_mode);
+    let reachable = cluster.members.iter().filter(|member| member.api_url.is_some()).map(|member| &member.name);
+    let members: BTreeSet<_> = reachable
+        .chain(known.into_iter().flat_map(|known| known.keys()))
+        .filter(|name| **name != settings.name && counts(name))
+        .cloned()
         .collect();
+    let members = members.into_iter().collect();
     let former_leader = case.memory.former_leader.clone();
     Some((Action::Run(Errand::Probe { members, former_leader }), Reason::AskingForPositions))
 }

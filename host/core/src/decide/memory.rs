@@ -1,6 +1,6 @@
 //! What was decided before and cannot be seen in the world: carried from one decision to the next.
 
-use super::{Divergence, Durability};
+use super::{Divergence, Durability, SlotsMemory};
 use crate::model::{
     Callback, DataDirectory, ErrandKind, FailoverRequest, FinishedTask, Lsn, Moment, Observed, Role, Source, StartMode,
     StoreCallKind, Task, TaskOutcome, Timeline, View,
@@ -58,10 +58,22 @@ pub struct Memory {
     pub down: bool,
     /// The lock's holder before it was lost.
     pub former_leader: Option<String>,
+    /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
+    pub newest_timeline: Timeline,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
     pub request_refused: bool,
-    /// Members' slots: whether the member is in the store, and when it last was.
-    pub slots_seen: BTreeMap<String, (bool, Moment)>,
+    /// When another member that could be promoted was last in the store.
+    pub heir_seen: Option<Moment>,
+    /// When members were last in the store, as far as failsafe mode remembers them.
+    pub members_seen: BTreeMap<String, Moment>,
+    /// The last failsafe key that was sent to the store and not read back; empty where there is none.
+    pub failsafe_written: BTreeMap<String, String>,
+    /// When members were last asked whether this leader may go on without the store.
+    pub failsafe_asked_at: Option<Moment>,
+    /// The word given to a leader at that moment needs not be kept: it stepped down since.
+    pub word_returned: Option<Moment>,
+    /// Slots of members that are away, and of logical slots that were brought over.
+    pub slots: SlotsMemory,
     /// Synchronous mode.
     pub durability: Durability,
     /// The server came up at least once under this daemon, or was found up.
@@ -177,8 +189,14 @@ impl Default for Memory {
             backoff: None,
             down: false,
             former_leader: None,
+            newest_timeline: Timeline(0),
             request_refused: false,
-            slots_seen: BTreeMap::new(),
+            heir_seen: None,
+            members_seen: BTreeMap::new(),
+            failsafe_written: BTreeMap::new(),
+            failsafe_asked_at: None,
+            word_returned: None,
+            slots: SlotsMemory::default(),
             durability: Durability::default(),
             seen_up: false,
             reconnecting: None,
@@ -198,10 +216,12 @@ impl Memory {
         }
         self.absorb_server(view);
         self.absorb_cluster(view);
+        super::failsafe::absorb(self, view);
         if self.race.is_none() {
             self.unsettled_since = None;
         }
         self.durability.absorb(view, self.role);
+        self.slots.absorb(view);
         if self.bootstrap == Bootstrap::Idle {
             self.announce(view);
         }
@@ -229,25 +249,29 @@ impl Memory {
         (self.role == Role::Primary).then(|| self.start_timeout.unwrap_or(view.settings.primary_start_timeout))
     }
 
-    fn absorb_finished(&mut self, view: &View, finished: &FinishedTask) {
-        let failed = matches!(finished.outcome, TaskOutcome::Failed(_) | TaskOutcome::Cancelled);
-        if failed {
-            // Long work that failed is not repeated at full speed: a whole loop, but a comparison of histories, which
-            // waits for a new leader to come up, is cheap and repeated soon.
-            let pause = match finished.task {
-                Task::CompareHistories(_) => Duration::from_millis(500).min(view.settings.loop_wait),
-                Task::Stop { .. } | Task::StopReceiving => Duration::ZERO,
-                _ => view.settings.loop_wait,
-            };
-            self.task_not_before = finished.at + pause;
+    /// Long work that failed is not repeated at full speed: a whole loop, but a comparison of histories, which waits for a
+    /// new leader to come up, is cheap and repeated soon.
+    fn rest_after_failure(&mut self, view: &View, finished: &FinishedTask) {
+        if !matches!(finished.outcome, TaskOutcome::Failed(_) | TaskOutcome::Cancelled) {
+            return;
         }
+        let pause = match finished.task {
+            Task::CompareHistories(_) => Duration::from_millis(500).min(view.settings.loop_wait),
+            Task::Stop { .. } | Task::StopReceiving => Duration::ZERO,
+            _ => view.settings.loop_wait,
+        };
+        self.task_not_before = finished.at + pause;
+    }
+
+    fn absorb_finished(&mut self, view: &View, finished: &FinishedTask) {
+        self.rest_after_failure(view, finished);
         match (&finished.task, &finished.outcome) {
             (Task::Bootstrap, TaskOutcome::Done) => self.bootstrap = Bootstrap::Built,
             (Task::Bootstrap, _) => self.bootstrap = Bootstrap::Failed,
             (Task::SetAsideFailedBootstrap, _) => self.bootstrap = Bootstrap::Idle,
-            (Task::Start(mode), outcome) => self.absorb_start(mode, outcome),
+            (Task::Start(mode), outcome) => self.absorb_start(view, mode, outcome),
             (Task::Restart(mode), outcome) => {
-                self.absorb_start(mode, outcome);
+                self.absorb_start(view, mode, outcome);
                 if *outcome == TaskOutcome::Done && self.announced == Some(self.role) {
                     self.callbacks.push_back((Callback::OnRestart, self.role));
                 }
@@ -272,25 +296,52 @@ impl Memory {
                 }
             }
             (Task::CompareHistories(_), TaskOutcome::Histories(local, leader)) => {
+                self.newest_timeline = self.newest_timeline.max(leader.timeline);
                 self.divergence = super::judge(local, leader);
             }
-            (Task::Rewind(_), TaskOutcome::Done) => self.divergence = Divergence::None,
-            (Task::Rewind(_), TaskOutcome::Failed(_)) => self.divergence = Divergence::RewindFailed,
-            (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
-            (Task::Wipe, TaskOutcome::Done) => self.forget_server(),
-            (Task::Clone { .. }, TaskOutcome::Done) => {
-                self.forget_server();
+            // The remote side may be away for long, or for good: its standby cluster does not wait for it.
+            (Task::CompareHistories(source), _) if source.is_remote() => self.divergence = Divergence::None,
+            (Task::Rewind(_), TaskOutcome::Done) => {
                 self.divergence = Divergence::None;
-                self.role = Role::Replica;
-                self.clone_from_leader = false;
+                self.slots.forget_copies();
             }
+            (Task::Rewind(_), TaskOutcome::Failed(_)) => self.divergence = Divergence::RewindFailed,
+            (Task::CopySlots { slots, follow, .. }, TaskOutcome::Done) => {
+                self.slots.note_copies(view, slots);
+                self.followed = Some(Some(follow.clone()));
+            }
+            (Task::RecoverInSingleUserMode, _) => self.crash_recovery_tried = true,
+            (Task::Wipe, TaskOutcome::Done) => {
+                if self.announced.is_some() && !self.down {
+                    self.callbacks.push_back((Callback::OnStop, Role::Uninitialized));
+                }
+                self.forget_server();
+            }
+            (Task::Clone { .. }, outcome) => self.absorb_clone(outcome),
             _ => {}
         }
     }
 
-    fn absorb_start(&mut self, mode: &StartMode, outcome: &TaskOutcome) {
+    fn absorb_clone(&mut self, outcome: &TaskOutcome) {
+        let first = self.bootstrap == Bootstrap::Building;
+        if *outcome == TaskOutcome::Done {
+            self.forget_server();
+            self.divergence = Divergence::None;
+            self.role = Role::Replica;
+            self.clone_from_leader = false;
+        }
+        if first {
+            let done = *outcome == TaskOutcome::Done;
+            self.bootstrap = if done { Bootstrap::Built } else { Bootstrap::Failed };
+        }
+    }
+
+    fn absorb_start(&mut self, view: &View, mode: &StartMode, outcome: &TaskOutcome) {
         self.start_timeout = None;
         self.comes_back = false;
+        // A standby leader that can not be started holds others up.
+        let leads_site = view.settings.standby_cluster.is_some() && view.lease.is_some();
+        self.release_wanted |= leads_site && *outcome != TaskOutcome::Done;
         match outcome {
             TaskOutcome::Done => {
                 self.restarting_in_place = false;
@@ -306,6 +357,10 @@ impl Memory {
                 self.release_wanted = true;
                 self.role = Role::Demoted;
                 self.divergence = Divergence::MustCheck;
+                if self.announced == Some(Role::Primary) {
+                    self.callbacks.push_back((Callback::OnRoleChange, Role::Demoted));
+                    self.announced = Some(Role::Demoted);
+                }
             }
             _ => self.divergence = Divergence::MustCheck,
         }
@@ -317,7 +372,14 @@ impl Memory {
         }
         self.divergence = Divergence::MustCheck;
         if self.announced.is_some() {
-            self.callbacks.push_back((Callback::OnStop, self.role));
+            let gone = view.server.data_directory == DataDirectory::Empty;
+            let handed_over = view.lease.is_none() && self.handover.as_ref().is_some_and(|handover| handover.stopping);
+            let role = match self.role {
+                _ if gone => Role::Uninitialized,
+                _ if handed_over => Role::Demoted,
+                role => role,
+            };
+            self.callbacks.push_back((Callback::OnStop, role));
         }
         if matches!(self.role, Role::Primary | Role::Promoted | Role::StandbyLeader) {
             self.role = Role::Demoted;
@@ -325,6 +387,7 @@ impl Memory {
     }
 
     fn forget_server(&mut self) {
+        self.slots.forget_copies();
         self.divergence = Divergence::Unknown;
         self.followed = None;
         self.crash_recovery_tried = false;
@@ -343,7 +406,11 @@ impl Memory {
             self.seen_up = true;
             self.divergence = Divergence::Unknown;
         } else if view.server.is_standby() {
-            self.role = if promoting { Role::Promoted } else { Role::Replica };
+            self.role = match (promoting, leads_site(view, self.role)) {
+                (true, _) => Role::Promoted,
+                (false, true) => Role::StandbyLeader,
+                (false, false) => Role::Replica,
+            };
             self.checkpoint_pending = false;
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
@@ -379,12 +446,16 @@ impl Memory {
     }
 
     fn absorb_cluster(&mut self, view: &View) {
+        if let Some(round) = &view.probes {
+            let answered = round.answers.values().flatten().filter_map(|status| status.timeline);
+            self.newest_timeline = answered.fold(self.newest_timeline, Timeline::max);
+        }
         if let Some(cluster) = view.cluster() {
-            for (present, _) in self.slots_seen.values_mut() {
-                *present = false;
-            }
-            for member in cluster.members.iter().filter(|member| member.name != view.me()) {
-                self.slots_seen.insert(super::slot_name(&member.name), (true, view.now));
+            let published = cluster.members.iter().filter_map(|member| member.timeline);
+            self.newest_timeline = published.fold(self.newest_timeline.max(cluster.timeline()), Timeline::max);
+            let mut others = cluster.members.iter().filter(|member| member.name != view.me());
+            if others.any(|member| !member.tags.nofailover()) {
+                self.heir_seen = Some(view.now);
             }
             match cluster.leader_name() {
                 Some(name) => {
@@ -422,9 +493,19 @@ impl Memory {
         match self.announced {
             Some(role) if role == self.role && !self.down => {}
             Some(role) if role != self.role => self.callbacks.push_back((Callback::OnRoleChange, self.role)),
+            None if self.role == Role::StandbyLeader => {
+                self.callbacks.push_back((Callback::OnStart, Role::Replica));
+                self.callbacks.push_back((Callback::OnRoleChange, self.role));
+            }
             _ => self.callbacks.push_back((Callback::OnStart, self.role)),
         }
         self.announced = Some(self.role);
         self.down = false;
     }
+}
+
+/// This member has the lock of a standby cluster, or of one that was until now and is about to be promoted.
+fn leads_site(view: &View, role: Role) -> bool {
+    let site = view.settings.standby_cluster.is_some() || role == Role::StandbyLeader;
+    site && view.lease.is_some_and(|lease| view.now < lease.deadline)
 }

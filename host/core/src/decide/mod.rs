@@ -11,6 +11,7 @@ mod divergence;
 mod down;
 mod durability;
 mod election;
+mod failsafe;
 mod fence;
 mod follower;
 mod guard;
@@ -20,18 +21,23 @@ mod leaderless;
 mod memory;
 mod reason;
 mod requested;
+mod site;
 mod slots;
 mod tasks;
 mod timing;
+mod watchdog;
 
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
 pub use durability::{Durability, Mark};
-pub use election::{Standing, known_timeline, switch_targets};
+pub use election::{Standing, switch_targets};
+pub use failsafe::{give_word, prolonged};
 pub use guard::{GuardOrder, guard_order};
 pub use memory::{Backoff, Bootstrap, Compared, Handover, Memory, Race, Reconnecting};
 pub use reason::Reason;
+pub use slots::{SlotsMemory, feedback_needed, parting_status, published_status, slot_complaints};
 pub use timing::{CONTROL_PATIENCE, fast_stop_budget, guard_margin, immediate_stop_budget, slot_name};
+pub use watchdog::{WatchdogOrder, watchdog_order};
 
 use crate::model::View;
 use case::Case;
@@ -52,12 +58,14 @@ pub struct Rule {
 pub fn rules() -> impl Iterator<Item = Rule> {
     [
         fence::RULES,
+        failsafe::RULES,
         heartbeat::RULES,
         requested::SHUTDOWN_RULES,
         tasks::RULES,
         directory::RULES,
         requested::RULES,
         down::RULES,
+        site::RULES,
         leader::RULES_BEFORE,
         durability::RULES,
         leader::RULES,

@@ -63,6 +63,9 @@ pub enum Reason {
     PauseAfterFailure,
     PausedAndNotPrimary,
     GuardMissing,
+    WatchdogMissing,
+    WatchdogOpening,
+    StopMustEnd,
     LockAcquired,
     PromotionEnds,
     NobodyToHandOverTo,
@@ -73,7 +76,17 @@ pub enum Reason {
     KeyLost,
     TimelinesToTell,
     FirstCheckpointDue,
+    StoreSilentInFailsafe,
+    FailsafeKeyDiffers,
+    KeptByMembers,
+    WordGiven { leader: String },
+    NotInFailsafeKey,
+    MayHaveForgotten { silent: Vec<String> },
     SlotsDiffer,
+    ClusterDemoted,
+    LeadingSite,
+    WaitingForStandbyLeader,
+    LogicalSlotsMissing { leader: String },
     Leading,
     StalePrimary { mine: Option<Timeline>, cluster: Timeline },
     PrimaryTakesFreeLock,
@@ -139,6 +152,11 @@ impl fmt::Display for Reason {
             Reason::StandingBack { standing, position } => write!(f, "{standing} (this member is at {position})"),
             Reason::FollowingChanged { source: Some(source) } => write!(f, "{source} is to be followed"),
             Reason::FollowingChanged { source: None } => write!(f, "nobody is to be followed"),
+            Reason::WordGiven { leader } => write!(f, "the lock is free, but this member let {leader} go on without the store"),
+            Reason::MayHaveForgotten { silent } => {
+                write!(f, "{} may go on by a word that this member gave before its daemon was started", silent.join(", "))
+            }
+            Reason::LogicalSlotsMissing { leader } => write!(f, "logical slots that {leader} has are missing or broken here"),
             Reason::Following { leader } => write!(f, "a secondary, following the leader {leader}"),
             Reason::SyncKeyNotOurs { former: Some(former) } => write!(f, "the sync key is {former}'s and has to be this leader's"),
             Reason::SyncKeyNotOurs { former: None } => f.write_str("synchronous mode is on and there is no sync key yet"),
@@ -190,6 +208,9 @@ impl Reason {
             Reason::StartingAsStandbyOfNobody => "the server is down and there is nobody to follow",
             Reason::PauseAfterFailure => "the last attempt failed; the next one waits",
             Reason::PausedAndNotPrimary => "the cluster is in maintenance and the server is not a primary",
+            Reason::WatchdogMissing => "the watchdog is required and does not work",
+            Reason::WatchdogOpening => "the watchdog is being opened",
+            Reason::StopMustEnd => "the stop did not end in time, and the lock ends or is gone",
             Reason::GuardMissing => "the lease guard is required and does not answer",
             Reason::LockAcquired => "this member has the lock and its server is a standby",
             Reason::PromotionEnds => "the server was promoted and is about to say so",
@@ -215,6 +236,21 @@ impl Reason {
             Reason::NotSynchronous => "the sync key does not name this member, so another may have commits that it has not",
             Reason::ServerStarting => "the server is starting",
             Reason::FollowingWithoutLeader => "a secondary; the leader is not known",
+            other => other.of_modes(),
+        }
+    }
+
+    /// The same, for what failsafe mode and standby clusters add.
+    #[rustfmt::skip]
+    fn of_modes(&self) -> &'static str {
+        match self {
+            Reason::StoreSilentInFailsafe => "the store does not answer; the members are asked whether this leader may go on",
+            Reason::FailsafeKeyDiffers => "the failsafe key does not name every member",
+            Reason::KeptByMembers => "continue to run as a leader because failsafe mode is enabled and all members are accessible",
+            Reason::NotInFailsafeKey => "the failsafe key does not name this member",
+            Reason::ClusterDemoted => "this cluster is to follow another: its primary becomes a standby leader",
+            Reason::LeadingSite => "the standby leader with the lock",
+            Reason::WaitingForStandbyLeader => "waiting for a standby leader to bootstrap",
             _ => "nothing to do",
         }
     }
@@ -259,6 +295,7 @@ impl fmt::Display for Task {
             }
             Task::Rewind(source) => write!(f, "pg_rewind from {}", source.name),
             Task::RecoverInSingleUserMode => f.write_str("crash recovery in single-user mode"),
+            Task::CopySlots { from, .. } => write!(f, "copy of logical slots from {}", from.name),
             Task::Wipe => f.write_str("removal of the data directory"),
             Task::SetAsideFailedBootstrap => f.write_str("setting the failed bootstrap's data directory aside"),
         }

@@ -2,6 +2,7 @@
 
 use super::case::{Case, Decision};
 use super::election::switch_targets;
+use super::leader::due_request;
 use super::{Action, Handover, Reason, Rule};
 use crate::model::{
     ControlState, Errand, ErrandKind, Observed, Role, StartMode, StopMode, StoreCall, SynchronousMode, Task,
@@ -16,7 +17,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 410,
         situation: "tasks",
-        sentence: "A primary that takes longer than primary_start_timeout to start gives way to another, if there is one.",
+        sentence: "A primary that starts gives way to another, if there is one, when an operator asks for it (HA-08) or the \
+                   start takes longer than primary_start_timeout.",
         apply: start_takes_too_long,
     },
     Rule {
@@ -48,22 +50,27 @@ fn start_takes_too_long(case: &mut Case<'_>) -> Decision {
     if !primary || !case.holds_lease() || case.paused() || case.server_is_up() {
         return None;
     }
+    let request = due_request(case);
     let limit = case.memory.start_limit(case.view)?;
-    if case.view.now < running.since + limit {
+    let asked_since = if request.is_some() { running.since } else { running.since + limit };
+    if case.view.now < asked_since {
         return None;
     }
-    let asked_since = running.since + limit;
     match &case.view.probes {
         Some(round) if round.begun_at >= asked_since => {
             let cluster = case.cluster()?;
-            let targets = switch_targets(cluster, &case.view.settings, round, None, None, true);
+            let targets = switch_targets(cluster, &case.view.settings, round, request.as_ref(), None, true);
             if targets.is_empty() {
                 return None;
             }
             case.memory.release_wanted = true;
             case.memory.role = Role::Demoted;
             let stop = Task::Stop { mode: StopMode::Immediate, checkpoint_first: false };
-            Some((Action::Preempt(stop), Reason::StartTookTooLong { limit }))
+            let reason = match request {
+                Some(_) => Reason::GivingWay,
+                None => Reason::StartTookTooLong { limit },
+            };
+            Some((Action::Preempt(stop), reason))
         }
         _ => {
             let members = case.other_candidates();
@@ -131,6 +138,9 @@ fn source_is_gone(case: &mut Case<'_>) -> Decision {
         Task::Rewind(source) | Task::CompareHistories(source) => source,
         _ => return None,
     };
+    if source.is_remote() && case.is_standby_site() {
+        return None;
+    }
     let leader = case.fresh_cluster()?.leader_name();
     if leader.is_none() || leader == Some(source.name.as_str()) {
         return None;

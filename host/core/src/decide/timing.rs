@@ -58,7 +58,8 @@ fn store_moments(view: &View) -> impl Iterator<Item = Moment> {
     let lease = view.lease.map(|lease| {
         let stop = lease.deadline - fast_stop_budget(settings.ttl);
         let immediate = lease.deadline - immediate_stop_budget(settings.ttl);
-        [lease.renewed_at + settings.loop_wait, stop, immediate, lease.deadline]
+        let kill = lease.deadline - guard_margin(settings.ttl);
+        [lease.renewed_at + settings.loop_wait, stop, immediate, kill, lease.deadline]
     });
     let started = view.started_at + settings.retry_timeout;
     [read, written, store.retry_at, silent, Some(started), scheduled]
@@ -79,10 +80,13 @@ fn remembered_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Mome
     let race = memory.race.as_ref().map(|race| race.again_at);
     let handover = memory.handover.as_ref().map(|handover| handover.probe_again_at);
     let set = memory.durability.set_at + settings.loop_wait;
-    [Some(memory.task_not_before), Some(set), mark, leaving, memory.barred_until, race, handover]
+    let failsafe = super::failsafe::next_round(view, memory.failsafe_asked_at);
+    let forgotten = settings.failsafe_mode.then(|| view.started_at + settings.ttl);
+    [Some(memory.task_not_before), Some(set), mark, leaving, memory.barred_until, race, handover, failsafe, forgotten]
         .into_iter()
         .flatten()
         .chain(backoff.into_iter().flatten())
+        .chain(super::failsafe::bound_moments(view, memory))
 }
 
 /// When long work has taken too long, and when failed errands are run again.
@@ -100,17 +104,23 @@ fn task_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Moment> {
     let unread = view.server.ended_at.filter(|_| view.server.control_after_end().is_none());
     let since = view.running.as_ref().map(|running| running.since);
     let stop = settings.primary_stop_timeout.and_then(|limit| Some([since? + limit, since? + limit * 2]));
-    let fast = since.map(|since| since + fast_stop_budget(settings.ttl));
+    let budgets = since.map(|since| [since + guard_margin(settings.ttl), since + fast_stop_budget(settings.ttl)]);
+    let budgets = budgets.into_iter().flatten();
     let starting = view.running.as_ref().filter(|it| matches!(it.task, Task::Start(_) | Task::Restart(_)));
     let start = memory.start_limit(view).and_then(|limit| Some(starting?.since + limit));
     let again = failed.map(|failed| *failed + settings.loop_wait);
-    again.chain(unread.map(|ended| ended + CONTROL_PATIENCE)).chain(stop.into_iter().flatten()).chain(fast).chain(start)
+    again
+        .chain(unread.map(|ended| ended + CONTROL_PATIENCE))
+        .chain(stop.into_iter().flatten())
+        .chain(budgets)
+        .chain(start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// SLOT-02, SLOT-03
     #[test]
     fn slot_names_are_what_the_peer_makes_of_them() {
         let check = |member: &str, expected: &str| assert_eq!(slot_name(member), expected);

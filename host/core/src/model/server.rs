@@ -1,6 +1,6 @@
 //! What is known of PostgreSQL servers: roles, states, positions, control data.
 
-use super::{Lsn, Moment, Observed, Timeline, WallTime};
+use super::{Lsn, Moment, Observed, SlotRow, Timeline, WallTime};
 use std::fmt;
 use std::str::FromStr;
 
@@ -258,21 +258,6 @@ impl CommitPoint {
             _ => CommitPoint::Flushed,
         }
     }
-}
-
-/// A replication slot of the local server.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SlotRow {
-    /// The slot's name.
-    pub name: String,
-    /// Physical, else logical.
-    pub physical: bool,
-    /// In use by a walsender.
-    pub active: bool,
-    /// It keeps the log from here on.
-    pub restart_lsn: Option<Lsn>,
-    /// Made for one session only; never ours.
-    pub temporary: bool,
 }
 
 /// One answer of the monitoring query.

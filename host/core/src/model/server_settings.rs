@@ -197,3 +197,24 @@ pub struct Source {
     /// The slot to use there; `None` for none.
     pub slot: Option<String>,
 }
+
+/// How the names of remote sides begin.
+const REMOTE: &str = "remote_member:";
+
+impl Source {
+    /// The remote side of a standby cluster; `None` where there is only an archive (SB-05).
+    pub fn remote(site: &super::StandbyCluster, use_slots: bool) -> Option<Source> {
+        if site.host.is_none() && site.port.is_none() {
+            return None;
+        }
+        let host = site.host.clone().unwrap_or_else(|| "localhost".to_owned());
+        let port = site.port.clone().unwrap_or_else(|| "5432".to_owned());
+        let slot = site.primary_slot_name.clone().filter(|_| use_slots);
+        Some(Source { name: format!("{REMOTE}{host}:{port}"), host, port, slot })
+    }
+
+    /// It is no member of this cluster.
+    pub fn is_remote(&self) -> bool {
+        self.name.starts_with(REMOTE)
+    }
+}

@@ -116,6 +116,7 @@ pub fn view(settings: Settings, leader: Option<&str>, sync: SyncView) -> View {
             ..StoreView::default()
         },
         lease: primary.then_some(LeaseView { deadline, renewed_at: NOW, attempted_at: NOW }),
+        failsafe: FailsafeView::default(),
         server: ServerView {
             data_directory: DataDirectory::Initialized,
             postmaster: Some(Postmaster { pid: 4711, start_ticks: 1 }),
@@ -133,6 +134,7 @@ pub fn view(settings: Settings, leader: Option<&str>, sync: SyncView) -> View {
         slots_synced: None,
         probes: None,
         guard: GuardView { alive: true },
+        watchdog: WatchdogView::default(),
         requests: RequestsView::default(),
     }
 }

@@ -1,8 +1,8 @@
 //! The view: everything that is known at one instant, and the work that may be going on.
 
 use super::{
-    ClusterView, ControlData, HistoryRow, Lsn, MemberStatus, Moment, ServerView, Settings, Source, SyncState, Timeline,
-    Version, WallTime,
+    ClusterView, ControlData, ControlState, FenceMode, HistoryRow, Lsn, MemberStatus, Moment, Observed, ServerView,
+    Settings, SlotSpec, Source, SyncState, Timeline, Version, WallTime,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct View {
     pub store: StoreView,
     /// The lock, where we hold it and its end is ahead.
     pub lease: Option<LeaseView>,
+    /// Failsafe mode.
+    pub failsafe: super::FailsafeView,
     /// The local server.
     pub server: ServerView,
     /// The long work that is going on; at most one.
@@ -39,6 +41,8 @@ pub struct View {
     pub probes: Option<ProbeRound>,
     /// The lease guard.
     pub guard: GuardView,
+    /// The Linux watchdog.
+    pub watchdog: WatchdogView,
     /// What operators asked for.
     pub requests: RequestsView,
 }
@@ -47,6 +51,21 @@ impl View {
     /// This member's name.
     pub fn me(&self) -> &str {
         &self.settings.name
+    }
+
+    /// The watchdog is required and does not work: this member must not lead, and others need not wait for it.
+    pub fn watchdog_failed(&self) -> bool {
+        self.settings.watchdog == FenceMode::Required && !self.watchdog.usable
+    }
+
+    /// A stop is going on and has come so far that no session is left: the shutdown checkpoint is under way or done.
+    pub fn stop_is_past_sessions(&self) -> bool {
+        let stop = self.running.as_ref().filter(|running| matches!(running.task, Task::Stop { .. }));
+        let ended = [ControlState::ShuttingDown, ControlState::ShutDown];
+        match (stop, &self.server.control) {
+            (Some(stop), Observed::Seen { value, at }) => *at >= stop.since && ended.contains(&value.state),
+            _ => false,
+        }
     }
 
     /// The last reading of the store.
@@ -138,6 +157,11 @@ pub enum StoreCall {
     DeleteSync {
         /// Only this version.
         version: Version,
+    },
+    /// Say which members have to be asked in failsafe mode.
+    WriteFailsafe {
+        /// Names and API addresses.
+        members: BTreeMap<String, String>,
     },
     /// Write the history of timelines.
     WriteHistory {
@@ -234,6 +258,15 @@ pub enum Task {
     Rewind(Source),
     /// Finish crash recovery without letting anybody in.
     RecoverInSingleUserMode,
+    /// Bring the leader's logical slots over; the standby is restarted for it, and follows the source.
+    CopySlots {
+        /// Which.
+        slots: Vec<SlotSpec>,
+        /// The leader.
+        from: Source,
+        /// Whom the standby follows.
+        follow: Source,
+    },
     /// Stop at once and remove the data directory.
     Wipe,
     /// Keep a failed bootstrap's data directory aside.
@@ -311,14 +344,21 @@ pub enum Errand {
         /// Who among them is not worth a long wait: it had the lock and lost it.
         former_leader: Option<String>,
     },
-    /// Create and drop slots so that exactly these members can stream.
+    /// Ask members whether this leader may go on without the store.
+    AskFailsafe {
+        /// Names and API addresses.
+        members: BTreeMap<String, String>,
+    },
+    /// Drop, create and move slots, in this order.
     SyncSlots {
         /// Slots to have, sorted.
         wanted: Vec<String>,
-        /// Slots of ours to drop, sorted.
+        /// Those of them to make.
+        create: Vec<SlotSpec>,
+        /// Slots to drop, sorted; one that is to be made anew is in both.
         unwanted: Vec<String>,
         /// Slots to move forward, and whereto.
-        advance: Vec<(String, Lsn)>,
+        advance: Vec<(SlotSpec, Lsn)>,
     },
     /// The first checkpoint of a new primary.
     CheckpointAfterPromote,
@@ -347,6 +387,8 @@ pub enum Errand {
 pub enum ErrandKind {
     /// See [`Errand::Probe`].
     Probe,
+    /// See [`Errand::AskFailsafe`].
+    AskFailsafe,
     /// See [`Errand::SyncSlots`].
     SyncSlots,
     /// See [`Errand::CheckpointAfterPromote`].
@@ -370,6 +412,7 @@ impl Errand {
     pub fn kind(&self) -> ErrandKind {
         match self {
             Errand::Probe { .. } => ErrandKind::Probe,
+            Errand::AskFailsafe { .. } => ErrandKind::AskFailsafe,
             Errand::SyncSlots { .. } => ErrandKind::SyncSlots,
             Errand::CheckpointAfterPromote => ErrandKind::CheckpointAfterPromote,
             Errand::ApplyConfiguration { .. } => ErrandKind::ApplyConfiguration,
@@ -424,6 +467,35 @@ pub struct ProbeRound {
 pub struct GuardView {
     /// It answers.
     pub alive: bool,
+}
+
+/// The Linux watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchdogView {
+    /// What became of it.
+    pub state: WatchdogState,
+    /// It could be opened for writing lately, and its time fits into the lease.
+    pub usable: bool,
+}
+
+/// What became of the watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchdogState {
+    /// It is not open; where it was asked for, the answer is on the way.
+    Closed,
+    /// It counts down from this, and is fed.
+    Open {
+        /// So long after it was last fed it resets the host.
+        timeout: Duration,
+    },
+    /// It was asked for, and is not to be had.
+    Failed,
+}
+
+impl Default for WatchdogView {
+    fn default() -> WatchdogView {
+        WatchdogView { state: WatchdogState::Closed, usable: true }
+    }
 }
 
 /// What operators asked for and nobody did yet.

@@ -2,7 +2,7 @@
 
 use crate::situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view};
 use crate::testing::{NOW, member, monitoring, settings};
-use regent_core::decide::{Action, Bootstrap, Memory, decide};
+use regent_core::decide::{Action, Bootstrap, Memory, decide, switch_targets};
 use regent_core::model::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,6 +90,57 @@ fn among_equals_the_priority_counts() {
     assert!(!wins(&race(view(None), &[("b", with_tag("failover_priority", Scalar::Integer(2)))])));
     assert!(wins(&race(view(None), &[("b", with_tag("failover_priority", Scalar::Integer(0)))])));
     assert!(wins(&race(view(None), &[("b", with_tag("nofailover", Scalar::Bool(true)))])));
+}
+
+/// HA-02: positions on different timelines are not compared: who has the later leader's history goes first.
+#[test]
+fn a_later_timeline_goes_before_a_farther_position() {
+    let on = |timeline, position| MemberStatus { timeline: Some(Timeline(timeline)), ..status(position) };
+    assert!(wins(&race(view(None), &[("b", on(1, 90))])));
+    assert!(!wins(&race(view(None), &[("b", on(2, 90))])));
+    let untold = MemberStatus { timeline: None, ..status(90) };
+    assert!(wins(&race(view(None), &[("b", untold)])), "a peer that tells none is compared by position");
+}
+
+/// HA-33: whom a switchover names goes first among equals only; a failover that names somebody is not compared.
+#[test]
+fn a_named_candidate_has_to_have_everything() {
+    let asked = |leader: Option<&str>| {
+        let named = with_cluster(view(None), |cluster| {
+            cluster.failover = failover(leader, Some("a"), None);
+            cluster.status.optime = Some(Lsn(150));
+        });
+        let (mut named, mut memory) = (named, Memory { followed: Some(None), ..standby_memory() });
+        memory.former_leader = Some("b".into());
+        let first = decide(&named, &mut memory);
+        named.probes = Some(ProbeRound { begun_at: NOW, answers: [("c".into(), Some(status(101)))].into() });
+        (first.rule, decide(&named, &mut memory))
+    };
+    let (_, switchover) = asked(Some("b"));
+    assert!(!matches!(switchover.action, Action::Store(StoreCall::Acquire)), "{}", switchover.reason);
+    let (rule, _) = asked(None);
+    assert_eq!(rule, 930, "an operator answers for a failover");
+}
+
+/// HA-33: the others stand back for a named candidate that lacks nothing of theirs; else nobody would ever lead.
+#[test]
+fn who_has_more_does_not_stand_back_for_a_named_candidate() {
+    let rule = |position| {
+        let named = with_cluster(view(None), |cluster| cluster.failover = failover(Some("c"), Some("b"), None));
+        race(named, &[("b", status(position))]).0
+    };
+    assert_eq!((rule(100), rule(99)), (935, 960));
+}
+
+/// HA-54: after its shutdown the leader hands over to members that have its last record, which begins there.
+#[test]
+fn a_lock_is_handed_to_who_has_the_last_record() {
+    let cluster = view(Some("a")).cluster().expect("it was read").clone();
+    let targets = |position| {
+        let answers = [("b".to_owned(), Some(status(position)))].into();
+        switch_targets(&cluster, &settings(), &ProbeRound { begun_at: NOW, answers }, None, Some(Lsn(100)), true)
+    };
+    assert_eq!((targets(100), targets(101)), (vec![], vec!["b".to_owned()]));
 }
 
 /// HA-57: a primary whose timeline is older than the cluster's does not take the lock; it is stopped.
@@ -325,6 +376,27 @@ fn a_restart_that_takes_too_long_gives_way() {
     assert!(is_stop(&expect(&restarting, limited(), 410), StopMode::Immediate));
     restarting.probes = Some(ProbeRound { begun_at: NOW, answers: answers(None) });
     expect(&restarting, limited(), 490);
+}
+
+/// HA-08: while the primary starts, an operator's request is carried out without waiting for the time to run out.
+#[test]
+fn a_starting_primary_gives_way_when_asked() {
+    let starting = |request| {
+        let mut starting = with_cluster(view(Some("a")), |cluster| cluster.failover = request);
+        let task = Task::Start(StartMode::Primary);
+        starting.running = Some(RunningTask { task, since: NOW, escalated: None, cancelled: false });
+        starting.server.status = Some(PostmasterStatus::Starting);
+        starting.server.monitoring = Observed::Unseen("it starts".into());
+        starting
+    };
+    expect(&starting(None), primary_memory(), 490);
+    let mut asked = starting(failover(Some("a"), Some("b"), None));
+    assert!(matches!(expect(&asked, primary_memory(), 410), Action::Run(Errand::Probe { .. })));
+    let answers = |name: &str| BTreeMap::from([(name.to_owned(), Some(status(100)))]);
+    asked.probes = Some(ProbeRound { begun_at: NOW, answers: answers("c") });
+    expect(&asked, primary_memory(), 490);
+    asked.probes = Some(ProbeRound { begun_at: NOW, answers: answers("b") });
+    assert!(is_stop(&expect(&asked, primary_memory(), 410), StopMode::Immediate));
 }
 
 /// HA-19: an identifier that can not be read is no reason to leave.

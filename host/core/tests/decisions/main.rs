@@ -3,9 +3,13 @@
 #[path = "../../src/model/testing.rs"]
 mod testing;
 
+mod callbacks;
+mod failsafe;
 mod leading;
 mod maintenance;
+mod site;
 mod situation;
+mod watchdog;
 
 use regent_core::decide::{Action, Bootstrap, Divergence, GuardOrder, Memory, decide, guard_order};
 use regent_core::model::*;
@@ -14,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use testing::{NOW, monitoring, settings};
 
+/// HA-04
 #[test]
 fn a_primary_without_the_lock_is_stopped() {
     let mut lost = view(Some("a"));
@@ -95,6 +100,7 @@ fn a_crashed_primary_is_started_in_place_or_gives_way() {
     assert_eq!(reason(&crashed), (730, regent_core::decide::Reason::StartFailed));
 }
 
+/// REW-03, REW-04, REW-05, REW-08
 #[test]
 fn a_diverged_server_is_rewound_and_never_wiped_without_a_setting() {
     let mut old = view(Some("b"));
@@ -107,7 +113,27 @@ fn a_diverged_server_is_rewound_and_never_wiped_without_a_setting() {
 
     let wipe = Settings { use_pg_rewind: false, remove_data_directory_on_diverged_timelines: true, ..settings() };
     old.settings = Arc::new(wipe);
-    assert_eq!(expect(&old, memory, 760), Action::Begin(Task::Wipe));
+    assert_eq!(expect(&old, memory.clone(), 760), Action::Begin(Task::Wipe));
+
+    old.settings = Arc::new(settings());
+    let failed = Memory { divergence: Divergence::RewindFailed, ..memory.clone() };
+    assert!(matches!(expect(&old, failed.clone(), 770), Action::Begin(Task::Start(StartMode::Follow(_)))));
+    old.settings = Arc::new(Settings { remove_data_directory_on_rewind_failure: true, ..settings() });
+    assert_eq!(expect(&old, failed, 760), Action::Begin(Task::Wipe));
+
+    let leader_is = |change: fn(&mut MemberView)| {
+        let mut old = old.clone();
+        let (cluster, at) = old.store.snapshot.take().expect("there is one");
+        let mut cluster = (*cluster).clone();
+        cluster.members.iter_mut().filter(|member| member.name == "b").for_each(change);
+        old.store.snapshot = Some((Arc::new(cluster), at));
+        old
+    };
+    let without_checkpoint = leader_is(|leader| leader.checkpoint_after_promote = Some(false));
+    assert!(matches!(expect(&without_checkpoint, memory.clone(), 755), Action::Wait { .. }));
+    let promoting = leader_is(|leader| leader.role = Some(Role::Replica));
+    let unchecked = Memory { divergence: Divergence::MustCheck, ..memory };
+    assert!(matches!(expect(&promoting, unchecked, 750), Action::Wait { .. }), "it is no primary yet");
 }
 
 fn status(position: u64) -> MemberStatus {
@@ -195,8 +221,8 @@ fn a_member_that_still_receives_is_asked_again() {
     assert_eq!(expect(&free, memory, 960), Action::Store(StoreCall::Acquire));
 }
 
-/// A verdict on one leader's history says nothing of the next leader's: a standby that was ahead of the new leader
-/// asked it for its old timeline every five seconds, for ever.
+/// REW-02, REW-11: a verdict on one leader's history says nothing of the next leader's: a standby that was ahead of the
+/// new leader asked it for its old timeline every five seconds, for ever.
 #[test]
 fn a_standby_is_compared_with_each_new_leader() {
     let mut standby = view(Some("b"));
@@ -225,8 +251,8 @@ fn a_standby_is_compared_with_each_new_leader() {
     assert_eq!(decide(&standby, &mut memory).rule, 1015, "it still does not stream");
 }
 
-/// A switchover hung for as long as anybody watched: the last reading of the control file came in with the time of
-/// the one before, and the leader, its server down, waited for another while it went on renewing its lock.
+/// HA-54: a switchover hung for as long as anybody watched: the last reading of the control file came in with the time
+/// of the one before, and the leader, its server down, waited for another while it went on renewing its lock.
 #[test]
 fn an_older_reading_of_the_control_file_replaces_no_newer_one() {
     let seen = |state, at| Observed::Seen { value: control(state), at };
@@ -284,6 +310,14 @@ fn the_guard_is_armed_for_who_can_write_and_has_somebody_to_give_way_to() {
     let mut restarted = view(Some("a"));
     restarted.lease = None;
     assert_eq!(guard_order(&restarted, &primary_memory()), GuardOrder::Keep, "what it was told last stays");
+    let mut alone = view(Some("a"));
+    let (cluster, at) = alone.store.snapshot.take().expect("there is one");
+    let mut cluster = (*cluster).clone();
+    cluster.members.retain(|member| member.name == "a");
+    alone.store.snapshot = Some((Arc::new(cluster), at));
+    assert_eq!(guard_order(&alone, &primary_memory()), GuardOrder::StandDown, "there never was anybody else");
+    let remembered = Memory { heir_seen: Some(NOW), ..primary_memory() };
+    assert_eq!(guard_order(&alone, &remembered), expected, "who is away may come back");
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn only_a_named_member_takes_over() {
     assert!(matches!(expect(&anybody, primary_memory(), 830), Action::Store(StoreCall::ClearFailover { .. })));
     let mut scheduled = asked(paused(Some("a")), request(Some("b"), Some(WallTime(5))));
     scheduled.wall = WallTime(10);
+    scheduled.slots_synced = Some((vec!["b".into(), "c".into()], NOW));
     expect(&scheduled, primary_memory(), 890);
 
     let mut taken = asked(paused(Some("a")), request(Some("a"), None));

@@ -41,7 +41,6 @@ pub fn stopped(view: &mut View, state: ControlState) {
 }
 
 pub fn expect(view: &View, mut memory: Memory, rule: u16) -> Action {
-    memory.slots_seen.clear();
     let verdict = decide(view, &mut memory);
     assert_eq!(verdict.rule, rule, "{:?}: {}", verdict.action, verdict.reason);
     verdict.action

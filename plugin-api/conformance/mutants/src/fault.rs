@@ -2,6 +2,7 @@
 
 use regent_plugin_sdk::{DcsError, ErrorKind, Result};
 use serde::Deserialize;
+use std::net::SocketAddr;
 
 /// The rule that is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -52,19 +53,36 @@ pub enum Fault {
     LeavesThreads,
     /// A file stays open after the object was closed.
     LeavesFiles,
+    /// Memory is not freed when the object was closed.
+    LeavesMemory,
     /// The working folder of the process is another.
     ChangesFolder,
+    /// After a pause longer than the ttl the lock is taken back from whoever has it.
+    TakesBack,
+    /// Without a server the lock is told to be lost.
+    LostWithoutServer,
+    /// A call waits as long as it pleases.
+    IgnoresBudget,
+    /// A request that went unanswered is told to be surely not applied.
+    SurelyNot,
+    /// A server that takes its time is given up long before the budget ends.
+    Impatient,
+    /// A connection that does not answer is used again and again.
+    KeepsDeadConnections,
 }
 
 /// The configuration section.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Objects with the same store see the same keys.
-    pub store: String,
+    /// The server, as an address and a port.
+    pub server: SocketAddr,
     /// The rule that is broken.
     #[serde(default)]
     pub fault: Fault,
+    /// The entry point that panics.
+    #[serde(default)]
+    pub panics_in: String,
 }
 
 impl Config {

@@ -1,10 +1,14 @@
-//! A backend in memory that keeps the contract, or breaks one rule of it on demand: proof that the kit can fail.
+//! A backend on a server in memory that keeps the contract, or breaks one rule of it on demand: proof that the kit can
+//! fail.
 
 mod backend;
 mod fault;
-mod memory;
+mod link;
+mod server;
+mod wire;
 
-pub use backend::Memory;
+pub use backend::Mutant;
 pub use fault::Fault;
+pub use server::Server;
 
-regent_plugin_sdk::export_backend!(Memory, "mutants");
+regent_plugin_sdk::export_backend!(Mutant, "mutants");

@@ -1,17 +1,18 @@
 //! The server is lost: every call comes back in time, says what it knows, and all is well once the server is back.
 
 use crate::context::{Context, Stop, Verdict, ensure, now, within};
+use crate::object::Object;
 use regent_plugin_api::host::{DcsError, ErrorKind, Expect, Key, KeyKind};
 use std::time::Duration;
 
 /// What a call gets while the server is away.
-const SHORT: Duration = Duration::from_millis(700);
+pub(crate) const SHORT: Duration = Duration::from_millis(700);
 
 /// How long after its budget a call may still come back.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Until when the backend must have found its server again.
-const RECOVERY: Duration = Duration::from_secs(10);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
 
 fn no_verdict<T>(what: &str, answer: Result<T, DcsError>) -> Result<String, Stop> {
     match answer.map_err(|error| error.kind) {
@@ -76,10 +77,11 @@ pub(crate) fn budget(context: &Context) -> Verdict {
 
 pub(crate) fn unknown_outcome(context: &Context) -> Verdict {
     let proxy = context.proxy()?;
-    let (a, mut applied) = (context.member("a")?, 0);
+    let a = context.member("a")?;
+    let sent = sent_into_nothing(context, &a)?;
+    let mut applied = 0;
     for round in 0..3 {
-        let back = within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
-        ensure!(back, "not recovered {} s after the server was back", RECOVERY.as_secs());
+        recovered(&a)?;
         let value = format!("{round}").into_bytes();
         proxy.hold_replies();
         let answer = a.put_in(SHORT, KeyKind::Config, &value, &Expect::Any);
@@ -93,13 +95,50 @@ pub(crate) fn unknown_outcome(context: &Context) -> Verdict {
         reader.close()?;
     }
     ensure!(applied > 0, "no write reached the server: nothing was proved");
-    within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
+    recovered(&a)?;
     proxy.hold_replies();
     let answer = a.acquire_in(SHORT).map_err(|error| error.kind);
     proxy.pass();
     ensure!(answer == Err(ErrorKind::Indeterminate), "acquiring without a reply answered {answer:?}");
-    within(RECOVERY, || Ok(a.load_in(SHORT).is_ok()))?;
+    recovered(&a)?;
     ensure!(a.acquire()?.is_some(), "the holder was refused the lock that it got without knowing");
     ensure!(context.member("b")?.acquire()?.is_none(), "another got it too");
-    Ok(format!("{applied} writes applied without a reply, the lock told the truth"))
+    Ok(format!("{sent} writes sent into nothing, {applied} applied without a reply, the lock told the truth"))
+}
+
+fn recovered(member: &Object) -> Result<(), Stop> {
+    let back = within(RECOVERY, || Ok(member.load_in(SHORT).is_ok()))?;
+    ensure!(back, "not recovered {} s after the server was back", RECOVERY.as_secs());
+    Ok(())
+}
+
+/// Writes that leave and never arrive: the backend can not know that, so it must not say that nothing was applied.
+/// They are large, that they are not taken for the opening words of a connection, which may be lost harmlessly. How
+/// many left: none where a backend asks before it writes.
+fn sent_into_nothing(context: &Context, member: &Object) -> Result<usize, Stop> {
+    let proxy = context.proxy()?;
+    let most = usize::try_from(context.plugin.capabilities().max_value_bytes).unwrap_or(usize::MAX);
+    let mut seed = 1_u32;
+    let mut next = || {
+        // Nothing that could be sent in fewer bytes.
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        seed.to_be_bytes()[0]
+    };
+    let value: Vec<u8> = (0..most.min(32 << 10)).map(|_| next()).collect();
+    let mut sent = 0;
+    for _ in 0..3 {
+        recovered(member)?;
+        let before = proxy.swallowed();
+        proxy.swallow();
+        let answer = member.put_in(SHORT, KeyKind::Config, &value, &Expect::Any);
+        let swallowed = proxy.swallowed() - before;
+        proxy.pass();
+        ensure!(answer.is_err(), "a write that never arrived gave a verdict");
+        if swallowed >= value.len() as u64 {
+            let kind = answer.err().map(|error| error.kind);
+            ensure!(kind == Some(ErrorKind::Indeterminate), "a write that was sent and lost answered {kind:?}");
+            sent += 1;
+        }
+    }
+    Ok(sent)
 }

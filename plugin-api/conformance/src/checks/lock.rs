@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How late after its ttl a lock may still be held.
-const LATE: Duration = Duration::from_secs(3);
+pub(crate) const LATE: Duration = Duration::from_secs(3);
 
 /// How early: clocks are read in whole milliseconds, and at both ends.
 const EARLY: Duration = Duration::from_millis(50);

@@ -24,5 +24,7 @@ pub fn options(name: &str, config: &str, ttl: Duration) -> Options {
         ttl,
         only: Vec::new(),
         skip: Vec::new(),
+        command: Some(env!("CARGO_BIN_EXE_regent-dcs-conformance").into()),
+        soak: Duration::ZERO,
     }
 }

@@ -125,6 +125,19 @@ fn the_key_forgets_first_and_postgresql_follows() {
     assert_eq!(expect(&world, leading(""), 842), written("a", &[], 0, Some("7")), "PostgreSQL does not wait for it");
 }
 
+/// The answer to a write of the key may be lost although the write was not.
+#[test]
+fn nothing_is_told_to_postgresql_while_the_key_may_be_changing() {
+    // SYNC-02
+    let mut world = view(on(), Some("a"), key("a", &[], 0));
+    streaming(&mut world, "", &[("b", "async", 100)]);
+    assert_eq!(expect(&world, leading(""), 843), names(Some("b")));
+    world.store.in_flight = Some(StoreCallKind::Write);
+    assert!(matches!(expect(&world, leading(""), 890), Action::Wait { .. }));
+    world.store.in_flight = Some(StoreCallKind::Renew);
+    assert_eq!(expect(&world, leading(""), 843), names(Some("b")));
+}
+
 #[test]
 fn standbys_get_a_moment_to_connect_to_a_server_that_was_just_started() {
     let mut world = view(on(), Some("a"), key("a", &["b"], 0));
@@ -317,6 +330,7 @@ fn a_synchronous_standby_asks_to_be_let_go_of() {
     assert!(matches!(expect(&restart, following(), 615), Action::Wait { .. }));
 }
 
+/// HA-53
 #[test]
 fn a_primary_that_hangs_in_its_stop_is_killed_in_the_end() {
     // HA-53
