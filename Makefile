@@ -96,9 +96,13 @@ bench: setup-peers
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
-install: setup-etcd
+install: setup-etcd components
 	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
 	install -m 755 $(TARGET)/release/regent $(TARGET)/release/regentctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(PLUGINS:%=$(TARGET)/release/libregent_dcs_%.so) $(DESTDIR)$(PREFIX)/lib/regent/plugins/
+	@if [ -f wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm ]; then \
+	    install -D -m 644 wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm \
+	        $(DESTDIR)$(PREFIX)/lib/regent/methods/tar-restore.wasm; \
+	else echo 'the method tar-restore was not built: make components builds it'; fi
 	@if [ '$(PATRONICTL)' = 1 ]; then ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; fi

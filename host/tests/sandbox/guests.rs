@@ -35,6 +35,7 @@ pub struct Trial {
     node: Node,
     pub sandbox: SandboxSettings,
     pub no_params: bool,
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Trial {
@@ -54,7 +55,7 @@ impl Trial {
             timeout: Some(Duration::from_secs(110)),
             with_password: false,
         };
-        Some(Trial { world, node, sandbox, no_params: false })
+        Some(Trial { world, node, sandbox, no_params: false, parameters: Vec::new() })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -81,7 +82,11 @@ impl Trial {
                 name: "m".into(),
                 no_leader: true,
                 no_params: self.no_params,
-                arguments: vec![("deed".into(), deed.into()), ("target".into(), target.into())],
+                arguments: [("deed", deed), ("target", target)]
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into_iter()
+                    .chain(self.parameters.clone())
+                    .collect(),
                 sandbox: Some(self.sandbox.clone()),
                 ..MethodSettings::default()
             };

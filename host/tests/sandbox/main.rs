@@ -132,9 +132,9 @@ async fn a_component_that_cannot_be_compiled_in_time_is_given_up() {
     fs::write(&file, bomb()).unwrap();
     trial.sandbox.component = file;
     trial.sandbox.timeout = Some(Duration::from_secs(2));
-    // It runs out of time or, on a fast machine, out of memory.
+    // It runs out of time while it is compiled, or before; on a fast machine out of memory.
     let error = trial.run("", "").await.unwrap_err();
-    assert!(error.contains("compiling takes longer") || error.contains("the process of the method"), "{error}");
+    assert!(error.contains("longer than 2 seconds") || error.contains("the process of the method"), "{error}");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_flood_of_output_is_dammed() {
     };
     let error = trial.run_and_hear("chatter", "", &count).await.unwrap_err();
     assert!(error.contains("said it all"), "{error}");
-    assert!(heard.load(Ordering::Relaxed) < 20_000, "every word was passed on");
+    assert!(heard.load(Ordering::Relaxed) < 5_000, "every word was passed on");
 }
 
 #[tokio::test]
@@ -185,6 +185,56 @@ async fn another_file_than_the_one_that_was_meant_is_not_run() {
     }
     trial.sandbox.component = trial.path("missing.wasm");
     trial.fails_with("open", "", "cannot read").await;
+}
+
+/// The method that is shipped: a backup in tar form, its tablespace and its log in their own places.
+#[tokio::test]
+async fn a_backup_in_tar_form_is_restored() {
+    let Some(mut trial) = Trial::of("tar_restore").await else { return };
+    for folder in ["made/base/1", "made/pg_tblspc", "made/pg_wal", "wals", "tables/PG_15_1/1", "backup", "wal", "space"]
+    {
+        fs::create_dir_all(trial.path(folder)).unwrap();
+    }
+    let long = "x".repeat(150);
+    let pages = vec![7; 3_000_000];
+    fs::write(trial.path("made/PG_VERSION"), "15\n").unwrap();
+    fs::write(trial.path("made/base/1/2"), &pages).unwrap();
+    fs::write(trial.path("made/base/1").join(&long), "a long name").unwrap();
+    fs::write(trial.path("wals/000000010000000000000001"), "wal").unwrap();
+    fs::write(trial.path("tables/PG_15_1/1/3"), "row").unwrap();
+    std::os::unix::fs::symlink("/elsewhere", trial.path("made/pg_tblspc/16384")).unwrap();
+    for (archive, options, folder) in
+        [("base.tar.gz", "-czf", "made"), ("pg_wal.tar", "-cf", "wals"), ("16384.tar", "-cf", "tables")]
+    {
+        let archive = trial.path("backup").join(archive);
+        let mut tar = std::process::Command::new("tar");
+        assert!(tar.arg(options).arg(archive).arg("-C").arg(trial.path(folder)).arg(".").status().unwrap().success());
+    }
+    trial.fails_with("", "", "`directory` is missing").await;
+    trial.parameters.push(("directory".into(), "/backup".into()));
+    trial.fails_with("", "", "/backup").await;
+    trial.grant("backup", "/backup", false);
+    trial.fails_with("", "", "link: pg_tblspc/16384").await;
+    for (name, link) in [("space", "pg_tblspc/16384"), ("wal", "pg_wal")] {
+        trial.grant(name, &format!("/{name}"), true);
+        trial.sandbox.directories.last_mut().unwrap().link = Some(link.into());
+    }
+    let heard = AtomicUsize::new(0);
+    let count = |progress: regent::methods::Progress| {
+        heard.fetch_add(usize::from(progress.files.is_some_and(|files| files > 0)), Ordering::Relaxed);
+    };
+    trial.run_and_hear("", "", &count).await.unwrap();
+    assert!(heard.load(Ordering::Relaxed) > 0, "it said nothing of how far it was");
+    let data = trial.data_dir();
+    assert_eq!(fs::read(data.join("base/1/2")).unwrap(), pages);
+    assert_eq!(fs::read_to_string(data.join("base/1").join(&long)).unwrap(), "a long name");
+    assert_eq!(fs::read_to_string(data.join("pg_tblspc/16384/PG_15_1/1/3")).unwrap(), "row");
+    assert_eq!(fs::read_link(data.join("pg_tblspc/16384")).unwrap(), trial.path("space"));
+    assert!(data.join("pg_wal/000000010000000000000001").exists() && data.join("pg_wal").is_symlink());
+    // A part of an archive makes no part of a data directory.
+    let whole = fs::read(trial.path("backup/base.tar.gz")).unwrap();
+    fs::write(trial.path("backup/base.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    trial.fails_with("", "", "base.tar.gz").await;
 }
 
 /// BOOT-08, BOOT-10: the arguments of any command.

@@ -98,7 +98,7 @@ fn hoard() -> Result<(), Failure> {
 fn flood() -> Result<(), Failure> {
     let line = [b'x'; 4095];
     let mut out = std::io::stdout();
-    for _ in 0..(16_u64 << 20) / 4096 {
+    for _ in 0..(4_u64 << 20) / 4096 {
         out.write_all(&line).and_then(|()| out.write_all(b"\n")).map_err(failed)?;
     }
     Err(Failure::TryNext("wrote it all".into()))
@@ -107,7 +107,7 @@ fn flood() -> Result<(), Failure> {
 fn chatter() -> Result<(), Failure> {
     let progress =
         regent_method::Progress { bytes: u64::MAX, bytes_total: Some(0), files: None, message: "m".repeat(10_000) };
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         regent_method::report(&progress);
     }
     Err(Failure::TryNext("said it all".into()))
