@@ -1,8 +1,8 @@
-# demo · test · simulate · lint · bench · install. `make` alone explains them.
+# demo · test · simulate · faults · lint · bench · install. `make` alone explains them.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate lint deny bench install
+.PHONY: help setup setup-etcd setup-peers components demo test simulate faults lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -19,6 +19,10 @@ SEEDS ?= 100000
 FROM ?= 0
 SEED ?=
 
+# faults: rounds for each mode; async, sync, strict, quorum or all; SEED for the same dice again
+ROUNDS ?= 3
+MODE ?= all
+
 # bench: arguments for the bench program
 BENCH ?=
 
@@ -26,12 +30,13 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd3
+PLUGINS ?= local etcd3 consul
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
 	@echo 'make test     every test, on real PostgreSQL servers'
 	@echo 'make simulate clusters in a modelled world, faults and all    SEEDS=100000 FROM=0, or SEED=7 for one story'
+	@echo 'make faults   real clusters under writes and random faults    ROUNDS=3 MODE=all|async|sync|strict|quorum SEED=7'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
@@ -68,8 +73,8 @@ test: setup-peers components
 	    $(CARGO) nextest run --workspace --profile $(NEXTEST_PROFILE); \
 	else \
 	    echo 'cargo-nextest is not installed: using cargo test'; \
-	    $(CARGO) test --workspace --exclude regent-e2e --all-targets && \
-	    $(CARGO) test -p regent-e2e -- --test-threads=1; \
+	    $(CARGO) test --workspace --exclude regent-e2e --exclude regent-faults --all-targets && \
+	    $(CARGO) test -p regent-e2e -p regent-faults -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc
 
@@ -90,6 +95,12 @@ deny:
 	$(CARGO) deny check bans licenses sources
 	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check advisories; \
 	else echo 'the advisory database could not be fetched: advisories were not checked'; fi
+
+# Programs with assertions, as the tests have them: a fault is to find what they find too.
+faults: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
+faults: setup-etcd
+	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
+	$(CARGO) run -p regent-faults -- --rounds $(ROUNDS) --mode $(MODE) $(if $(SEED),--seed $(SEED))
 
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
 bench: setup-peers

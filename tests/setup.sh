@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo,
-# the compiler of protocol buffers (the etcd backend is built with it), etcd, and for the tests with
-# the peer's nodes HAProxy and a Patroni of its own, and Rust's library for WebAssembly.
+# the compiler of protocol buffers (the etcd backend is built with it), etcd, and for the tests beside
+# others HAProxy, Consul, a Patroni of its own and Rust's library for WebAssembly.
 #
 # Installs Debian packages when it may (root, apt-get), and otherwise says what is missing and how
 # to get it. It never creates or starts a PostgreSQL cluster of the system.
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
-#   tests/setup.sh --peers      the same, with HAProxy, Patroni and Rust's library for WebAssembly, without
-#                               which some tests are skipped
+#   tests/setup.sh --peers      the same, with HAProxy, Consul, Patroni and Rust's library for WebAssembly,
+#                               without which some tests are skipped
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
 set -euo pipefail
@@ -17,6 +17,7 @@ set -euo pipefail
 readonly MAJOR_WANTED=15   # the major that the figures and the tests were made with
 readonly MAJOR_MIN=13
 readonly PEER=4.1.5         # the Patroni that our nodes share clusters with in the tests
+readonly CONSUL_SUITE=bullseye   # the last Debian that has Consul
 readonly PROGRAMS=(postgres initdb pg_controldata pg_basebackup pg_rewind)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -189,6 +190,34 @@ check_haproxy() {
     say "SKIPPED: the tests with HAProxy: haproxy was not found (Debian: sudo apt-get install haproxy)"
 }
 
+# Debian has it no more: the package of an older release runs as it is, from a folder of our own. The sources of that
+# release are the machine's own, under its older name.
+unpack_consul() { # FOLDER
+    local work="$1.new" sources
+    sources="$(cat /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)"
+    command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 && [[ -n "$sources" ]] || return 1
+    rm -rf "$work" && mkdir -p "$work/lists/partial"
+    # Only what is not about security or updates: those of an old release have other names.
+    sed -E "s/^(Suites: *)([a-z]+)( .*)?$/\\1$CONSUL_SUITE/" <<<"$sources" |
+        awk 'BEGIN { RS = ""; ORS = "\n\n" } !/security/' >"$work/old.sources"
+    local options=(-q -o "Dir::Etc::SourceList=$PWD/$work/old.sources" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$PWD/$work/lists" -o Dir::State::status=/dev/null -o APT::Sandbox::User=root)
+    apt-get "${options[@]}" update >&2 && (cd "$work" && apt-get "${options[@]}" download consul >&2) &&
+        dpkg -x "$work"/consul_*.deb "$work/root" && rm -rf "$1" && mv "$work/root" "$1" && rm -rf "$work"
+}
+
+check_consul() {
+    local place=.cache/consul
+    command -v consul >/dev/null 2>&1 && return 0
+    [[ -x "$place/usr/bin/consul" ]] && return 0
+    if [[ "$1" == install ]]; then
+        say "unpacking Consul into $place"
+        unpack_consul "$place" && return 0
+        rm -rf "$place" "$place.new"
+    fi
+    say "SKIPPED: the tests with Consul: consul was not found, neither installed nor in $place/usr/bin"
+}
+
 check_peer() {
     local place=".cache/patroni-$PEER" python=/usr/bin/python3
     [[ -f "$place/complete" ]] && return 0
@@ -251,6 +280,7 @@ main() {
     fi
     if [[ "$peers" -eq 1 ]]; then
         check_haproxy "$mode"
+        check_consul "$mode"
         check_peer "$mode"
         check_components "$mode"
     fi

@@ -2,17 +2,18 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | config | |
+//! | config | tls |
 //! | telemetry | |
-//! | postgres | telemetry |
+//! | tls | |
+//! | postgres | telemetry, tls |
 //! | fence | telemetry |
 //! | dcs | telemetry |
 //! | methods | postgres, telemetry |
 //! | observe | postgres, dcs |
 //! | act | postgres, dcs, methods, fence, config, observe |
 //! | agent | observe, act, fence, telemetry, dcs, postgres, config, methods |
-//! | api | config, telemetry, agent |
-//! | ctl | config, dcs |
+//! | api | config, telemetry, agent, tls |
+//! | ctl | config, dcs, telemetry, tls |
 //! | demo | config, ctl |
 //! | daemon | config, telemetry, postgres, fence, dcs, methods, observe, act, agent, api |
 //!
@@ -32,3 +33,4 @@ pub mod observe;
 pub mod ports;
 pub mod postgres;
 pub mod telemetry;
+pub mod tls;

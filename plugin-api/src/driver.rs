@@ -1,22 +1,27 @@
 //! Calls a backend object: one thread for calls in order, one for the watch, deadlines kept whatever the plugin does.
 //!
 //! An object that misses its deadline and a grace, or that panics, is left behind with its threads; a new one is
-//! opened on new threads, at most [`LEFT_BEHIND_MAX`] times.
+//! opened on new threads, unless [`LEFT_BEHIND_MAX`] of them never came back.
 
 use crate::abi::{self, BackendBox, OpenArgs};
 use crate::loader::Plugin;
 use crate::services::services;
 use crate::types::{DcsError, ErrorKind, Expect, Key, Lease, Snapshot, Write, convert, millis};
 use abi_stable::std_types::RVec;
+use queue::{Queue, Turn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+mod queue;
 
 /// How long after its budget a call may still come back before its object is given up.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How many objects may be left behind before this process is no place for the backend any more.
+/// How many objects may be stuck or broken at a time before this process is no place for the backend any more. Those that
+/// were late and came back after all do not count: each long silence of a store may make one.
 const LEFT_BEHIND_MAX: u64 = 8;
 
 /// Stacks of plugin threads: TLS and JSON recurse deeply.
@@ -53,8 +58,6 @@ impl std::fmt::Debug for OpenOptions {
     }
 }
 
-type Job = Box<dyn FnOnce(&BackendBox) + Send>;
-
 /// A handle on a backend; clones share the object.
 #[derive(Clone)]
 pub struct Backend {
@@ -65,7 +68,12 @@ struct Shared {
     plugin: Plugin,
     options: Mutex<OpenOptions>,
     current: Mutex<Option<Object>>,
+    /// Objects opened so far.
+    opened: AtomicU64,
+    /// Objects left behind so far.
     left_behind: AtomicU64,
+    /// Those of them that have not come back.
+    missing: Arc<AtomicU64>,
     closed: AtomicBool,
     calls: AtomicU64,
     /// The cursor to watch from, and how often it was set.
@@ -78,9 +86,20 @@ struct Shared {
 #[derive(Clone)]
 struct Object {
     backend: Arc<BackendBox>,
-    jobs: mpsc::Sender<Job>,
+    queue: Queue,
     alive: Arc<AtomicBool>,
+    /// It was left behind, and is missing until its thread ends.
+    late: Arc<AtomicBool>,
     watch_call: Arc<AtomicU64>,
+}
+
+/// Why an object is left behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// A call is late; its thread may come back.
+    Late,
+    /// It is of no more use.
+    Broken,
 }
 
 impl std::fmt::Debug for Backend {
@@ -99,7 +118,9 @@ impl Backend {
             plugin: *plugin,
             options: Mutex::new(options),
             current: Mutex::new(None),
+            opened: AtomicU64::new(0),
             left_behind: AtomicU64::new(0),
+            missing: Arc::default(),
             closed: AtomicBool::new(false),
             calls: AtomicU64::new(1),
             cursor: Mutex::new((0, String::new())),
@@ -247,13 +268,12 @@ impl Backend {
         };
         let object = lock(&self.shared.current).clone();
         if let Some(object) = object.filter(|_| changed) {
-            let job: Job = Box::new(move |backend| {
+            // A dead object learns the ttl when it is opened anew.
+            object.queue.add(GRACE, move |backend| {
                 if let Err(error) = convert::result_from(backend.set_ttl(millis(ttl)), |_| ()) {
                     tracing::warn!(target: "dcs_plugin", "the new ttl was not taken: {error}");
                 }
             });
-            // A dead object learns the ttl when it is opened anew.
-            drop(object.jobs.send(job));
         }
     }
 
@@ -267,13 +287,13 @@ impl Backend {
         object.backend.cancel(object.watch_call.load(Ordering::Acquire));
         let (done, closed) = oneshot::channel();
         let call = abi::Call { id: self.shared.next_call(), budget_ms: millis(budget) };
-        let job: Job = Box::new(move |backend| {
+        let added = object.queue.add(budget, move |backend| {
             if let Err(error) = convert::result_from(backend.close(call), |()| ()) {
                 tracing::debug!(target: "dcs_plugin", "closing: {error}");
             }
             let _gone = done.send(());
         });
-        if object.jobs.send(job).is_ok() {
+        if added {
             drop(tokio::time::timeout(budget + GRACE, closed).await);
         }
     }
@@ -286,33 +306,51 @@ impl Backend {
     ) -> Result<T, DcsError> {
         let object = self.object().await?;
         let (answer, answered) = oneshot::channel();
-        let call = abi::Call { id: self.shared.next_call(), budget_ms: millis(budget) };
-        let job: Job = Box::new(move |backend| drop(answer.send(work(backend, call))));
-        if object.jobs.send(job).is_err() {
-            self.leave_behind(&object, "its thread ended");
+        let (id, deadline) = (self.shared.next_call(), Instant::now() + budget);
+        let turn = Arc::new(Turn::default());
+        let its_turn = Arc::clone(&turn);
+        // Other calls may come first: what they took is no longer ours to spend.
+        let added = object.queue.add(budget, move |backend| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !left.is_zero() && its_turn.begin() {
+                drop(answer.send(work(backend, abi::Call { id, budget_ms: millis(left) })));
+            }
+        });
+        if !added {
+            self.leave_behind(&object, Fate::Broken, "its thread ended");
             return Err(DcsError::new(ErrorKind::Unavailable, "the backend's thread ended"));
         }
         match tokio::time::timeout(budget + GRACE, answered).await {
             Ok(Ok(Err(error))) if matches!(error.kind, ErrorKind::Panic | ErrorKind::Closed) => {
-                self.leave_behind(&object, &error.message);
+                self.leave_behind(&object, Fate::Broken, &error.message);
                 Err(error)
             }
             Ok(Ok(answer)) => answer,
+            // It was not begun, so the object is not to blame, unless it holds up all calls.
+            _ if turn.give_up() => {
+                if object.queue.is_stuck() {
+                    self.leave_behind(&object, Fate::Late, "an earlier call did not come back in time");
+                }
+                let why = format!("the backend was busy with other calls for {} ms", millis(budget));
+                Err(DcsError::new(ErrorKind::Unavailable, why))
+            }
             Ok(Err(_)) => {
-                self.leave_behind(&object, "a call ended without an answer");
+                self.leave_behind(&object, Fate::Broken, "a call ended without an answer");
                 Err(DcsError::new(late, "the backend gave no answer"))
             }
             Err(_) => {
-                self.leave_behind(&object, "a call did not come back in time");
+                self.leave_behind(&object, Fate::Late, "a call did not come back in time");
                 Err(DcsError::new(late, format!("the backend did not come back within {} ms", millis(budget))))
             }
         }
     }
 
-    fn leave_behind(&self, object: &Object, why: &str) {
+    fn leave_behind(&self, object: &Object, fate: Fate, why: &str) {
         if !object.alive.swap(false, Ordering::AcqRel) {
             return;
         }
+        object.late.store(fate == Fate::Late, Ordering::Release);
+        self.shared.missing.fetch_add(1, Ordering::AcqRel);
         let count = self.shared.left_behind.fetch_add(1, Ordering::AcqRel) + 1;
         tracing::error!(target: "dcs_plugin", "a backend object is left behind ({count} so far): {why}");
         let mut current = lock(&self.shared.current);
@@ -328,7 +366,7 @@ impl Backend {
         if let Some(object) = lock(&self.shared.current).clone() {
             return Ok(object);
         }
-        if self.shared.left_behind.load(Ordering::Acquire) > LEFT_BEHIND_MAX {
+        if self.shared.missing.load(Ordering::Acquire) > LEFT_BEHIND_MAX {
             let why = "too many backend objects were left behind: the daemon must be restarted";
             return Err(DcsError::new(ErrorKind::Unavailable, why));
         }
@@ -358,20 +396,20 @@ impl Shared {
             loop_wait_ms: millis(options.loop_wait),
             retry_timeout_ms: millis(options.retry_timeout),
             config_json: options.config_json.into(),
-            plugin_id: self.left_behind.load(Ordering::Acquire) + 1,
+            plugin_id: self.opened.fetch_add(1, Ordering::AcqRel) + 1,
             host: services(),
             ext: RVec::new(),
         };
         let backend = Arc::new(convert::result_from((self.plugin.root.open())(args), |backend| backend)?);
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let object =
-            Object { backend, jobs, alive: Arc::new(AtomicBool::new(true)), watch_call: Arc::new(AtomicU64::new(0)) };
-        let worker = Arc::clone(&object.backend);
-        spawn("dcs-ops", move || {
-            while let Ok(job) = queue.recv() {
-                job(&worker);
+        let late = Arc::new(AtomicBool::new(false));
+        let (is_late, missing) = (Arc::clone(&late), Arc::clone(&self.missing));
+        let queue = Queue::start(Arc::clone(&backend), move || {
+            if is_late.load(Ordering::Acquire) {
+                missing.fetch_sub(1, Ordering::AcqRel);
             }
         })?;
+        let (alive, watch_call) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let object = Object { backend, queue, alive, late, watch_call };
         let (shared, watched) = (Arc::clone(self), object.clone());
         let watched = Watched { backend: watched.backend, alive: watched.alive, call: watched.watch_call };
         spawn("dcs-watch", move || shared.watch(&watched))?;

@@ -13,6 +13,7 @@ pub mod handle;
 pub mod journal;
 mod perform;
 mod publish;
+mod readers;
 mod requests;
 mod watchdog;
 
@@ -69,6 +70,7 @@ pub struct Agent {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     requests: mpsc::Receiver<Request>,
+    readers: readers::Readers<dcs::Snapshot>,
     published: watch::Sender<Arc<Published>>,
     generation: u64,
     snapshot: Option<Arc<dcs::Snapshot>>,
@@ -122,6 +124,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         events,
         sender,
         requests,
+        readers: readers::Readers::default(),
         published: published_sender,
         generation: 1,
         snapshot: None,

@@ -154,12 +154,9 @@ impl Agent {
     fn refresh(&self, reply: oneshot::Sender<Result<Arc<dcs::Snapshot>, String>>) {
         let budget = self.view.settings.retry_timeout;
         let store = self.parts.store.clone();
-        tokio::spawn(async move {
-            let answer = match store.load(budget).await {
-                dcs::Answer::Done(snapshot) => Ok(Arc::new(snapshot)),
-                dcs::Answer::Refused(why) | dcs::Answer::Unreachable(why) | dcs::Answer::Unknown(why) => Err(why),
-            };
-            tell(reply, answer);
+        self.readers.ask(reply, move || {
+            let store = store.clone();
+            async move { store.load(budget).await }
         });
     }
 

@@ -20,7 +20,7 @@ pub(super) async fn cluster(shared: &Shared) -> Answer {
     let published = Arc::clone(&shared.handle.published.borrow());
     match fresh {
         Some(snapshot) => {
-            let mut document = document(&snapshot.view, &snapshot.members_raw, &published.settings);
+            let mut document = document(&snapshot, &published.settings);
             if let Some(receivers) = receivers(&published) {
                 correct_streams(&mut document, &snapshot.view, &receivers);
             }
@@ -59,7 +59,8 @@ pub(super) async fn reading(shared: &Shared) -> Option<Arc<Snapshot>> {
     fresh.or_else(|| shared.handle.published.borrow().cluster.clone())
 }
 
-fn document(view: &ClusterView, raw: &std::collections::BTreeMap<String, Value>, settings: &Settings) -> Value {
+fn document(snapshot: &Snapshot, settings: &Settings) -> Value {
+    let (view, raw) = (&snapshot.view, &snapshot.members_raw);
     let optime = view.status.optime.unwrap_or_default();
     let empty = Value::Null;
     let members =
@@ -72,7 +73,10 @@ fn document(view: &ClusterView, raw: &std::collections::BTreeMap<String, Value>,
     if let Some(request) = view.failover.as_ref().filter(|request| request.scheduled_at.is_some()) {
         let mut scheduled = Map::new();
         let at = request.scheduled_at.and_then(|at| jiff::Timestamp::from_microsecond(at.0).ok());
-        scheduled.insert("at".into(), json!(at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string())));
+        let at = at.map(|at| json!(at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()));
+        // A time that never comes is told as it was written.
+        let written = || snapshot.failover_raw.get("scheduled_at").cloned().unwrap_or_default();
+        scheduled.insert("at".into(), at.unwrap_or_else(written));
         for (name, value) in [("from", &request.leader), ("to", &request.candidate)] {
             if let Some(value) = value {
                 scheduled.insert(name.into(), json!(value));
@@ -139,7 +143,20 @@ fn host_and_port(url: &str) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::tests::support::settings;
     use regent_core::model::{Scalar, Tags};
+
+    #[test]
+    fn a_time_that_never_comes_is_told_as_it_was_written() {
+        let check = |at: Value, expected: Value| {
+            let snapshot = crate::dcs::read_keys(&json!({"failover": {"leader": "a", "scheduled_at": at}}));
+            let document = document(&snapshot, &settings());
+            assert_eq!(document["scheduled_switchover"]["at"], expected);
+        };
+        check(json!("2030-01-01T01:00:00+01:00"), json!("2030-01-01T00:00:00+00:00"));
+        check(json!("2030-01-01T00:00:00"), json!("2030-01-01T00:00:00"));
+        check(json!("tomorrow"), json!("tomorrow"));
+    }
 
     #[test]
     fn the_leader_knows_better_who_streams() {

@@ -48,7 +48,8 @@ pub(super) fn read(bytes: &[u8], shared: &Shared) -> Head {
     let connection = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("connection"));
     let said = |word: &[u8]| connection.is_some_and(|header| header.value.eq_ignore_ascii_case(word));
     let keep = if version == 1 { !said(b"close") } else { said(b"keep-alive") };
-    if has_body {
+    // HEAD and OPTIONS are never more than a status line, and close the connection with whatever else was sent.
+    if has_body && !matches!(method, "HEAD" | "OPTIONS") {
         return Head::Other;
     }
     match answer(method, target, shared, keep) {

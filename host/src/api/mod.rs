@@ -3,6 +3,7 @@
 #![allow(clippy::result_large_err, reason = "the error of a check is the answer to send")]
 
 mod access;
+mod ciphers;
 mod cluster;
 mod configuration;
 mod failsafe;
@@ -40,6 +41,12 @@ pub struct Options {
     pub certfile: Option<PathBuf>,
     /// Its key; the certificate's file where it is not given.
     pub keyfile: Option<PathBuf>,
+    /// The key's password.
+    pub keyfile_password: Option<regent_core::model::Secret>,
+    /// The cipher suites of TLS 1.2, as OpenSSL lists them; all that are good where nothing is said.
+    pub ciphers: Option<String>,
+    /// How many connections the kernel keeps for us until we take them, at least.
+    pub request_queue_size: u32,
     /// The authorities that client certificates may come from.
     pub cafile: Option<PathBuf>,
     /// `none`, `optional` or `required`.

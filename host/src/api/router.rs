@@ -100,9 +100,11 @@ async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
     }
     let members = match (parts.method.as_str(), segment.as_str()) {
         ("PATCH" | "PUT", "config")
-        | ("POST", "restart" | "reinitialize" | "reload" | "failover" | "switchover" | "sigterm")
+        | ("POST", "restart" | "reinitialize" | "reload" | "failover" | "switchover" | "sigterm" | "citus")
         | ("DELETE", "restart" | "switchover") => Members::AsConfigured,
         ("POST", "failsafe") => Members::LeftOut,
+        // Workers of a distributed database tell what they are about to do; nobody here waits for that.
+        ("POST", "mpp") => return page::text(200, "OK"),
         (method, _) => return page::unsupported(method),
     };
     if let Some(peer) = parts.extensions.get::<Peer>()
@@ -127,6 +129,7 @@ async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
         (_, "reload") => restart::reload(shared).await,
         (_, "sigterm") => restart::terminate(shared).await,
         (_, "failsafe") => failsafe::answer(shared, &asked).await,
+        (_, "citus") => page::text(200, "OK"),
         (_, action) => switch::switch(shared, action, &asked).await,
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -35,6 +35,10 @@ const LINGER_BYTES_MAX: u64 = 16 << 20;
 
 /// Connections at a time. A flood beyond that waits in the kernel's queue for at most [`HEAD_PATIENCE`] each.
 const CONNECTIONS_MAX: usize = 512;
+
+/// How many connections wait in the kernel's queue, however few are asked for: a queue costs nothing, and a load
+/// balancer that finds it full takes a healthy member for a dead one.
+const QUEUE_MIN: u32 = 1024;
 
 /// Why the API can not be served.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +78,7 @@ impl ApiServer {
     /// When the address or the certificate is not usable.
     pub async fn start(options: Options, handle: Handle) -> Result<ApiServer, ApiError> {
         let in_force = InForce::make(options).await?;
-        let listener = bind(&in_force.options.listen).await?;
+        let listener = bind(&in_force.options.listen, in_force.options.request_queue_size).await?;
         let shared = Arc::new(Shared::new(handle, in_force));
         let (address, listening) = listen(listener, &shared);
         Ok(ApiServer { shared, address, listening })
@@ -89,7 +93,7 @@ impl ApiServer {
         let in_force = InForce::make(options).await?;
         let old = self.shared.in_force().options.listen.clone();
         if old != in_force.options.listen {
-            self.move_to(&in_force.options.listen, &old).await?;
+            self.move_to(&in_force.options, &old).await?;
         }
         self.shared.enforce(in_force);
         Ok(())
@@ -100,20 +104,21 @@ impl ApiServer {
         self.address
     }
 
-    async fn move_to(&mut self, new: &str, old: &str) -> Result<(), ApiError> {
-        let bound = match bind(new).await {
+    async fn move_to(&mut self, options: &Options, old: &str) -> Result<(), ApiError> {
+        let (new, queue) = (options.listen.as_str(), options.request_queue_size);
+        let bound = match bind(new, queue).await {
             // The port may be ours, on an address that overlaps.
             Err(ApiError::Listen { source, .. }) if self.may_be_in_the_way(new, &source) => {
                 self.listening.abort();
                 // The port is free once the task is gone; it ends as aborted, which is no news.
                 let _aborted = (&mut self.listening).await.is_err();
-                bind(new).await
+                bind(new, queue).await
             }
             bound => bound,
         };
         let (listener, refusal) = match bound {
             Ok(listener) => (listener, Ok(())),
-            Err(error) if self.listening.is_finished() => (bind(old).await?, Err(error)),
+            Err(error) if self.listening.is_finished() => (bind(old, queue).await?, Err(error)),
             Err(error) => return Err(error),
         };
         let (address, listening) = listen(listener, &self.shared);
@@ -141,18 +146,37 @@ fn listen(listener: TcpListener, shared: &Arc<Shared>) -> (SocketAddr, JoinHandl
     (address, tokio::spawn(accept(listener, Arc::clone(shared))))
 }
 
-async fn bind(listen: &str) -> Result<TcpListener, ApiError> {
+async fn bind(listen: &str, queue: u32) -> Result<TcpListener, ApiError> {
     let (host, port) = listen.rsplit_once(':').ok_or_else(|| ApiError::Address(listen.to_owned()))?;
     let port: u16 = port.parse().map_err(|_| ApiError::Address(listen.to_owned()))?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let bound = match host {
-        "" | "*" => match TcpListener::bind(("::", port)).await {
+        "" | "*" => match bind_to("::", port, queue).await {
             Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind(("0.0.0.0", port)).await,
+            Err(_) => bind_to("0.0.0.0", port, queue).await,
         },
-        host => TcpListener::bind((host, port)).await,
+        host => bind_to(host, port, queue).await,
     };
     bound.map_err(|source| ApiError::Listen { address: listen.to_owned(), source })
+}
+
+/// Listens on the first of the host's addresses that is to be had.
+async fn bind_to(host: &str, port: u16, queue: u32) -> io::Result<TcpListener> {
+    let mut refusal = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match bind_at(address, queue) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
+}
+
+fn bind_at(address: SocketAddr, queue: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(queue.max(QUEUE_MIN))
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -4,5 +4,5 @@ mod access;
 mod connections;
 mod documents;
 mod failsafe;
-mod support;
+pub(super) mod support;
 mod tls;

@@ -1,10 +1,11 @@
 //! TLS for the listener: the certificate, its key, and who may come with a certificate of their own.
 
-use super::{ApiError, Options};
+use super::{ApiError, Options, ciphers};
+use crate::tls::private_key;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
@@ -48,8 +49,12 @@ pub(super) fn acceptor(options: &Options, verify: VerifyClient) -> Result<Option
     };
     let keyfile = options.keyfile.as_ref().unwrap_or(certfile);
     let chain = certificates(certfile)?;
-    let key = PrivateKeyDer::from_pem_file(keyfile).map_err(|error| wrong(keyfile, &error))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = private_key(keyfile, options.keyfile_password.as_ref()).map_err(|error| wrong(keyfile, &error))?;
+    let mut provider = rustls::crypto::ring::default_provider();
+    if let Some(ciphers) = &options.ciphers {
+        ciphers::restrict(&mut provider.cipher_suites, ciphers);
+    }
+    let provider = Arc::new(provider);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(certfile, &error))?;

@@ -1,14 +1,10 @@
 //! The operator's program. It answers to the peer's name as well.
 
-use clap::Parser;
-use regent::ctl::{Arguments, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    regent::telemetry::logging::start().set_level("WARNING");
-    let arguments = Arguments::parse();
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(arguments)),
+        Ok(runtime) => runtime.block_on(regent::ctl::run(std::env::args_os())),
         Err(_) => ExitCode::FAILURE,
     }
 }

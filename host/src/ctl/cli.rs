@@ -1,242 +1,281 @@
-//! The command line, and which command does what.
+//! Which command does what: from words to calls.
 
 use super::configuration::{self, Edit};
-use super::context::Context;
-use super::members::{self, Choice, RestartOptions};
-use super::{CtlError, Result, list, output, pause, switch, why};
-use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use super::context::{Context, Surroundings};
+use super::members::Choice;
+use super::restart::{self, RestartOptions};
+use super::usage::{self, Command, Given, Wrong};
+use super::watch::Pace;
+use super::{CtlError, Result, dsn, flush, history, list, output, pause, query, reinit, remove, standby, switch};
+use super::{version, why};
+use crate::telemetry::logging::{self, Look};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Command-line interface for interacting with Regent.
-#[derive(Debug, Parser)]
-#[command(name = "regentctl", version, max_term_width = 100)]
-pub struct Arguments {
-    /// Configuration file
-    #[arg(short = 'c', long = "config-file", env = "PATRONICTL_CONFIG_FILE", global = true)]
-    config_file: Option<PathBuf>,
-    /// Allow connections to SSL sites without certs
-    #[arg(short = 'k', long, global = true)]
-    insecure: bool,
-    #[command(subcommand)]
-    command: Command,
-}
+/// Exit code for a command line that makes no sense.
+const USAGE: u8 = 2;
 
-#[derive(Debug, Args)]
-struct Members {
-    /// The cluster
-    cluster: Option<String>,
-    /// Its members; all where none is named
-    members: Vec<String>,
-    /// Only members with this role
-    #[arg(short, long)]
-    role: Option<String>,
-    /// Do not ask for confirmation at any point
-    #[arg(long)]
-    force: bool,
-}
-
-impl Members {
-    fn choice(&self) -> Choice {
-        Choice { names: self.members.clone(), role: self.role.clone(), force: self.force }
+/// Runs the command that the words name, the first of which is the program itself. What goes wrong is told as
+/// `Error: ...`, with exit code 1.
+pub async fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    start_log();
+    let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
+    let called = words.next().unwrap_or_default();
+    let program = called.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("regentctl").to_owned();
+    let words: Vec<String> = words.collect();
+    if words.first().is_some_and(|word| word == "--version") {
+        output::line(&version::own(&program));
+        return ExitCode::SUCCESS;
     }
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Edit cluster configuration
-    EditConfig {
-        cluster: Option<String>,
-        /// Do not show changes
-        #[arg(short, long)]
-        quiet: bool,
-        /// Set a value: key.path=value; null removes
-        #[arg(short, long = "set", value_name = "CONFIG=VALUE")]
-        set: Vec<String>,
-        /// Set a PostgreSQL parameter: name=value
-        #[arg(short, long, value_name = "PARAMETER=VALUE")]
-        pg: Vec<String>,
-        /// Merge a YAML file; - for standard input
-        #[arg(long, value_name = "FILE")]
-        apply: Option<String>,
-        /// Replace everything by a YAML file; - for standard input
-        #[arg(long, value_name = "FILE")]
-        replace: Option<String>,
-        /// Do not ask for confirmation at any point
-        #[arg(long)]
-        force: bool,
-    },
-    /// Failover to a replica
-    Failover {
-        cluster: Option<String>,
-        /// The name of the candidate
-        #[arg(long)]
-        candidate: Option<String>,
-        /// Do not ask for confirmation at any point
-        #[arg(long)]
-        force: bool,
-    },
-    /// Show the history of failovers/switchovers
-    History {
-        cluster: Option<String>,
-        #[arg(short, long, default_value = "pretty")]
-        format: String,
-    },
-    /// List the members of a cluster
-    List {
-        cluster: Option<String>,
-        /// Show some extra information
-        #[arg(short, long)]
-        extended: bool,
-        /// Print timestamp
-        #[arg(short, long)]
-        timestamp: bool,
-        /// Output format
-        #[arg(short, long, default_value = "pretty", value_parser = ["pretty", "tsv", "json", "yaml", "yml"])]
-        format: String,
-    },
-    /// Disable auto failover
-    Pause {
-        cluster: Option<String>,
-        /// Wait until pause is applied on all nodes
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Reinitialize cluster member
-    Reinit {
-        #[command(flatten)]
-        members: Members,
-        /// Clone from the leader, whatever else is configured
-        #[arg(long)]
-        from_leader: bool,
-    },
-    /// Reload cluster member configuration
-    Reload {
-        #[command(flatten)]
-        members: Members,
-    },
-    /// Restart cluster member
-    Restart {
-        #[command(flatten)]
-        members: Members,
-        /// Restart a single member only
-        #[arg(long)]
-        any: bool,
-        /// When, in an unambiguous format (e.g. ISO 8601)
-        #[arg(long)]
-        scheduled: Option<String>,
-        /// Restart if the PostgreSQL version is less than provided (e.g. 9.5.2)
-        #[arg(long)]
-        pg_version: Option<String>,
-        /// Restart if pending
-        #[arg(long)]
-        pending: bool,
-        /// Return error and fail over if necessary when restarting takes longer than this
-        #[arg(long)]
-        timeout: Option<String>,
-    },
-    /// Resume auto failover
-    Resume {
-        cluster: Option<String>,
-        /// Wait until pause is cleared on all nodes
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Show cluster configuration
-    ShowConfig { cluster: Option<String> },
-    /// Switchover to a replica
-    Switchover {
-        cluster: Option<String>,
-        /// The name of the current leader
-        #[arg(long, visible_alias = "primary", alias = "master")]
-        leader: Option<String>,
-        /// The name of the candidate
-        #[arg(long)]
-        candidate: Option<String>,
-        /// When, in an unambiguous format (e.g. ISO 8601)
-        #[arg(long)]
-        scheduled: Option<String>,
-        /// Do not ask for confirmation at any point
-        #[arg(long)]
-        force: bool,
-    },
-    /// Say what the members decided lately, by which rule and why
-    Why {
-        cluster: Option<String>,
-        member: Option<String>,
-        /// How many decisions of each member
-        #[arg(short = 'n', long, default_value_t = 10)]
-        last: usize,
-        #[arg(short, long, default_value = "pretty")]
-        format: String,
-    },
-}
-
-impl Command {
-    fn cluster(&self) -> Option<&str> {
-        match self {
-            Command::EditConfig { cluster, .. }
-            | Command::Failover { cluster, .. }
-            | Command::History { cluster, .. }
-            | Command::List { cluster, .. }
-            | Command::Pause { cluster, .. }
-            | Command::Resume { cluster, .. }
-            | Command::ShowConfig { cluster }
-            | Command::Switchover { cluster, .. }
-            | Command::Why { cluster, .. } => cluster.as_deref(),
-            Command::Reinit { members, .. } | Command::Reload { members } | Command::Restart { members, .. } => {
-                members.cluster.as_deref()
-            }
-        }
+    if words.is_empty() {
+        output::complain(&usage::program_help(&program));
+        return ExitCode::from(USAGE);
     }
-}
-
-/// Runs a command; what goes wrong is told as `Error: ...`, with exit code 1.
-pub async fn run(arguments: Arguments) -> ExitCode {
-    match command(arguments).await {
+    let (given, rest) = match usage::globals(&words) {
+        Ok(words) => words,
+        Err(wrong) => return refuse(&program, None, &wrong),
+    };
+    let command = match usage::find(&rest.0) {
+        Ok(command) => command,
+        Err(wrong) => return refuse(&program, None, &wrong),
+    };
+    let surroundings = match Surroundings::open(&given) {
+        Ok(surroundings) => surroundings,
+        Err(error) => return failed(&error),
+    };
+    let given = match usage::read(command, &rest.1) {
+        Ok(given) => given,
+        Err(wrong) => return refuse(&program, Some(command), &wrong),
+    };
+    let call = Call { program, surroundings, given };
+    match call.run(command.name).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
-#[allow(clippy::print_stderr, reason = "errors of a command go to standard error")]
-fn complain(error: &CtlError) {
-    if error.0 == "Aborted!" { eprintln!("{error}") } else { eprintln!("Error: {error}") }
+fn failed(error: &CtlError) -> ExitCode {
+    let text = if error.0 == CtlError::aborted().0 { error.0.clone() } else { format!("Error: {error}") };
+    output::complain(&text);
+    ExitCode::FAILURE
 }
 
-async fn command(arguments: Arguments) -> Result<()> {
-    let context = Context::open(arguments.config_file, arguments.insecure, arguments.command.cluster())?;
-    match arguments.command {
-        Command::List { extended, timestamp, format, .. } => {
-            if timestamp {
-                output::line(output::timestamp().get(..19).unwrap_or_default());
+fn refuse(program: &str, command: Option<&Command>, wrong: &Wrong) -> ExitCode {
+    match wrong {
+        Wrong::Help => {
+            let help =
+                command.map_or_else(|| usage::program_help(program), |command| usage::command_help(program, command));
+            output::line(&help);
+            return ExitCode::SUCCESS;
+        }
+        Wrong::Usage(why) => output::complain(&usage::told(program, command, why)),
+        Wrong::Bare(why) => output::complain(&format!("Error: {why}")),
+    }
+    ExitCode::from(USAGE)
+}
+
+/// Warnings go to standard error in the form that operators know.
+fn start_log() {
+    let variables = crate::ports::environment();
+    let level = ["PATRONI_LOG_LEVEL", "PATRONI_LOGLEVEL", "LOGLEVEL"].iter().find_map(|name| {
+        let (_, level) = variables.iter().find(|(variable, _)| variable == name)?;
+        level.to_str().map(str::to_owned)
+    });
+    let options = logging::Options {
+        look: Look::Plain("%(asctime)s - %(levelname)s - %(message)s".to_owned()),
+        dateformat: None,
+        level: level.unwrap_or_else(|| "WARNING".to_owned()),
+        loggers: std::collections::BTreeMap::new(),
+        queue: 1000,
+        file: None,
+    };
+    // Without a file there is nothing that could fail to open.
+    let _always = logging::start().apply(&options).is_ok();
+}
+
+/// One call of a command.
+struct Call {
+    program: String,
+    surroundings: Surroundings,
+    given: Given,
+}
+
+impl Call {
+    async fn run(self, name: &str) -> Result<()> {
+        let given = &self.given;
+        match name {
+            "list" | "topology" => {
+                let (names, look) = (given.arguments("CLUSTER_NAMES"), self.look(name == "topology"));
+                list::list(&self.surroundings, &names, self.group(), look, self.pace()).await
             }
-            list::list(&context, &format, extended).await
+            "dsn" => dsn::dsn(&self.cluster()?, given.text("role").as_deref(), given.text("member").as_deref()).await,
+            "query" => query::query(&self.cluster()?, self.query()?, self.pace()).await,
+            "version" => {
+                let cluster = given.argument("CLUSTER_NAME");
+                let context = cluster.map(|name| self.surroundings.cluster(Some(&name), self.group())).transpose()?;
+                version::version(&self.program, context.as_ref(), &given.arguments("MEMBER_NAMES")).await
+            }
+            "why" => {
+                let last = given.number("last").unwrap_or(10);
+                why::why(&self.cluster()?, &given.arguments("MEMBER_NAMES"), last, &self.format()).await
+            }
+            "show-config" => configuration::show(&self.cluster_in_group()?).await,
+            "history" => history::history(&self.cluster_in_group()?, &self.format()).await,
+            _ => self.act(name).await,
         }
-        Command::Switchover { leader, candidate, scheduled, force, .. } => {
-            let wish = switch::Wish { action: "switchover", leader, candidate, scheduled, force };
-            switch::switch(&context, wish).await
+    }
+
+    /// The commands that change something.
+    async fn act(self, name: &str) -> Result<()> {
+        let given = &self.given;
+        let force = given.is("force");
+        match name {
+            "edit-config" => configuration::edit(&self.cluster_in_group()?, &self.edit()).await,
+            "pause" => pause::pause(&self.cluster_in_group()?, true, given.is("wait")).await,
+            "resume" => pause::pause(&self.cluster_in_group()?, false, given.is("wait")).await,
+            "restart" => restart::restart(&self.cluster()?, &self.choice(), &self.restart()).await,
+            "reload" => super::members::reload(&self.cluster()?, &self.choice()).await,
+            "reinit" => {
+                let options = reinit::Options { from_leader: given.is("from-leader"), wait: given.is("wait") };
+                reinit::reinit(&self.cluster()?, &self.replicas(), options).await
+            }
+            "flush" => match given.argument("TARGET").as_deref() {
+                Some("switchover") => flush::switchover(&self.cluster()?).await,
+                _ => flush::restart(&self.cluster()?, &self.choice()).await,
+            },
+            "remove" => remove::remove(&self.cluster()?, &self.format()).await,
+            "switchover" | "failover" => switch::switch(self.in_some_group(force)?, self.wish(name)).await,
+            "demote-cluster" => standby::demote(&self.cluster()?, &self.other(), force).await,
+            _ => standby::promote(&self.cluster()?, force).await,
         }
-        Command::Failover { candidate, force, .. } => {
-            let wish = switch::Wish { action: "failover", leader: None, candidate, scheduled: None, force };
-            switch::switch(&context, wish).await
+    }
+
+    fn group(&self) -> Option<u32> {
+        self.given.number("group")
+    }
+
+    fn format(&self) -> String {
+        self.given.text("format").unwrap_or_else(|| "pretty".to_owned())
+    }
+
+    fn pace(&self) -> Pace {
+        let seconds = self.given.number::<f64>("watch");
+        Pace::new(seconds.or(self.given.is("W").then_some(2.0)))
+    }
+
+    fn cluster(&self) -> Result<Context> {
+        self.surroundings.cluster(self.given.argument("CLUSTER_NAME").as_deref(), self.group())
+    }
+
+    /// Where no group is given, the configured one counts.
+    fn cluster_in_group(&self) -> Result<Context> {
+        let group = self.group().or(self.surroundings.group());
+        self.surroundings.cluster(self.given.argument("CLUSTER_NAME").as_deref(), group)
+    }
+
+    /// Where there are groups, one must be named.
+    fn in_some_group(&self, force: bool) -> Result<Context> {
+        let context = self.cluster()?;
+        if self.group().is_some() || self.surroundings.group().is_none() {
+            return Ok(context);
         }
-        Command::Restart { members, any, scheduled, pg_version, pending, timeout } => {
-            let options = RestartOptions { any, scheduled, version: pg_version, pending, timeout };
-            members::restart(&context, &members.choice(), &options).await
+        if force {
+            return Err(CtlError::new("For Citus clusters the --group must me specified"));
         }
-        Command::Reinit { members, from_leader } => members::reinit(&context, &members.choice(), from_leader).await,
-        Command::Reload { members } => members::reload(&context, &members.choice()).await,
-        Command::ShowConfig { .. } => configuration::show(&context).await,
-        Command::EditConfig { quiet, set, pg, apply, replace, force, .. } => {
-            configuration::edit(&context, &Edit { quiet, set, pg, apply, replace, force }).await
+        loop {
+            match output::ask("Citus group", None)?.trim().parse() {
+                Ok(group) => {
+                    return self.surroundings.cluster(self.given.argument("CLUSTER_NAME").as_deref(), Some(group));
+                }
+                Err(_) => output::line("Error: it is no number"),
+            }
         }
-        Command::Pause { wait, .. } => pause::pause(&context, true, wait).await,
-        Command::Resume { wait, .. } => pause::pause(&context, false, wait).await,
-        Command::History { format, .. } => why::history(&context, &format).await,
-        Command::Why { member, last, format, .. } => why::why(&context, member.as_deref(), last, &format).await,
+    }
+
+    fn choice(&self) -> Choice {
+        let given = &self.given;
+        Choice {
+            names: given.arguments("MEMBER_NAMES"),
+            role: given.text("role").unwrap_or_else(|| "any".to_owned()),
+            force: given.is("force"),
+        }
+    }
+
+    fn replicas(&self) -> Choice {
+        Choice { role: "replica".to_owned(), ..self.choice() }
+    }
+
+    fn look(&self, topology: bool) -> list::Look {
+        let given = &self.given;
+        let (extended, timestamp) = (given.is("extended"), given.is("timestamp"));
+        let format = if topology { "topology".to_owned() } else { self.format() };
+        list::Look { format, extended, timestamp, topology }
+    }
+
+    fn wish(&self, name: &str) -> switch::Wish {
+        let given = &self.given;
+        switch::Wish {
+            action: if name == "failover" { switch::Action::Failover } else { switch::Action::Switchover },
+            leader: given.text("leader"),
+            candidate: given.text("candidate"),
+            scheduled: given.text("scheduled"),
+            force: given.is("force"),
+        }
+    }
+
+    fn other(&self) -> standby::Other {
+        let given = &self.given;
+        standby::Other {
+            host: given.text("host"),
+            port: given.number("port"),
+            restore_command: given.text("restore-command"),
+            primary_slot_name: given.text("primary-slot-name"),
+        }
+    }
+
+    fn edit(&self) -> Edit {
+        let given = &self.given;
+        Edit {
+            quiet: given.is("quiet"),
+            set: given.texts("set"),
+            pg: given.texts("pg"),
+            apply: given.text("apply"),
+            replace: given.text("replace"),
+            force: given.is("force"),
+        }
+    }
+
+    fn restart(&self) -> RestartOptions {
+        let given = &self.given;
+        RestartOptions {
+            any: given.is("any"),
+            scheduled: given.text("scheduled"),
+            version: given.text("pg-version"),
+            pending: given.is("pending"),
+            timeout: given.text("timeout"),
+        }
+    }
+
+    fn query(&self) -> Result<query::Question> {
+        let given = &self.given;
+        let sql = match (given.text("command"), given.text("file")) {
+            (Some(_), Some(_)) => return Err(CtlError::new("--file and --command are mutually exclusive options")),
+            (None, None) => return Err(CtlError::new("You need to specify either --command or --file")),
+            (Some(sql), None) => sql,
+            (None, Some(file)) => configuration::text_of(&file)?,
+        };
+        Ok(query::Question {
+            sql,
+            format: given.text("format").unwrap_or_else(|| "tsv".to_owned()),
+            delimiter: given.text("delimiter").unwrap_or_else(|| "\t".to_owned()),
+            role: given.text("role"),
+            member: given.text("member"),
+            user: given.text("username"),
+            ask_password: given.is("password"),
+            database: given.text("dbname"),
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,15 @@
 //! `show-config` and `edit-config`.
 
 use super::context::{Context, done};
+use super::document::block;
 use super::output::{confirm, line};
+use super::programs::{edited, paged};
 use super::{CtlError, Result};
 use crate::config::{deep_equal, merge_patch};
-use crate::dcs::Answer;
+use crate::dcs::{Answer, Snapshot};
 use serde_json::{Map, Value};
 use similar::TextDiff;
 use std::io::Read;
-use std::process::Command;
 
 /// How the configuration is to be changed.
 #[derive(Default)]
@@ -21,58 +22,24 @@ pub(super) struct Edit {
     pub force: bool,
 }
 
-/// Prints the dynamic configuration.
+/// `show-config`.
 pub(super) async fn show(context: &Context) -> Result<()> {
-    let store = context.store().await?;
-    if let Some(config) = context.load(&store).await?.config {
-        line(&yaml(&config)?);
-    }
+    print(&context.read().await?.1);
     Ok(())
 }
 
-/// Block style, keys sorted.
-fn yaml(value: &Value) -> Result<String> {
-    serde_yaml::to_string(&sorted(value)).map_err(|error| CtlError::new(error.to_string()))
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().collect();
-            keys.sort();
-            Value::Object(keys.into_iter().map(|key| (key.clone(), sorted(&map[key]))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
+/// Prints the dynamic configuration, where there is one.
+pub(super) fn print(snapshot: &Snapshot) {
+    if let Some(config) = &snapshot.config {
+        line(&block(config));
     }
 }
 
-/// Changes the dynamic configuration.
+/// `edit-config`.
 pub(super) async fn edit(context: &Context, edit: &Edit) -> Result<()> {
-    let store = context.store().await?;
-    let snapshot = context.load(&store).await?;
-    let (Some(old), Some(version)) = (snapshot.config, snapshot.view.config) else {
-        return Err(CtlError::new(format!("The config key does not exist in the cluster {}", context.scope)));
-    };
-    let new = changed(&old, edit, &context.scope)?;
-    if deep_equal(&old, &new) {
-        if !edit.quiet {
-            line("Not changed");
-        }
-        return Ok(());
-    }
-    if !edit.quiet {
-        line(&difference(&yaml(&old)?, &yaml(&new)?));
-    }
-    let piped = [&edit.apply, &edit.replace].into_iter().flatten().any(|source| source == "-");
-    if piped && !edit.force {
-        line("Use --force option to apply changes");
-        return Ok(());
-    }
-    if !edit.force && !confirm("Apply these changes?")? {
-        return Ok(());
-    }
-    match store.write_config(&new, Some(version), context.patience()).await {
+    let (store, snapshot) = context.read().await?;
+    let Some(new) = proposal(context, &snapshot, edit)? else { return Ok(()) };
+    match store.write_config(&new, snapshot.view.config, context.patience()).await {
         Answer::Refused(_) => Err(CtlError::new("Config modification aborted due to concurrent changes")),
         answer => {
             done(answer)?;
@@ -80,6 +47,32 @@ pub(super) async fn edit(context: &Context, edit: &Edit) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What is to be written, after the operator has seen it and agreed; or nothing.
+pub(super) fn proposal(context: &Context, snapshot: &Snapshot, edit: &Edit) -> Result<Option<Value>> {
+    let (Some(old), Some(_)) = (&snapshot.config, &snapshot.view.config) else {
+        return Err(CtlError::new(format!("The config key does not exist in the cluster {}", context.scope)));
+    };
+    let new = changed(old, edit, &context.scope)?;
+    if deep_equal(old, &new) {
+        if !edit.quiet {
+            line("Not changed");
+        }
+        return Ok(None);
+    }
+    if !edit.quiet {
+        let text = difference(&block(old), &block(&new));
+        if !paged(&text)? {
+            line(&text);
+        }
+    }
+    let piped = [&edit.apply, &edit.replace].into_iter().flatten().any(|source| source == "-");
+    if piped && !edit.force {
+        line("Use --force option to apply changes");
+        return Ok(None);
+    }
+    Ok(if edit.force || confirm("Apply these changes?")? { Some(new) } else { None })
 }
 
 fn changed(old: &Value, edit: &Edit, scope: &str) -> Result<Value> {
@@ -96,8 +89,8 @@ fn changed(old: &Value, edit: &Edit, scope: &str) -> Result<Value> {
     for setting in &edit.pg {
         set(&mut new, setting, "postgresql.parameters.")?;
     }
-    let edited = edit.replace.is_none() && edit.apply.is_none() && edit.set.is_empty() && edit.pg.is_empty();
-    if edited { in_editor(old, scope) } else { Ok(new) }
+    let by_hand = edit.replace.is_none() && edit.apply.is_none() && edit.set.is_empty() && edit.pg.is_empty();
+    if by_hand { parse(&edited(&block(old), scope)?) } else { Ok(new) }
 }
 
 fn parse(text: &str) -> Result<Value> {
@@ -106,13 +99,18 @@ fn parse(text: &str) -> Result<Value> {
 }
 
 fn read(source: &str) -> Result<Value> {
+    parse(&text_of(source)?)
+}
+
+/// What is in the file, or comes from standard input where it is called `-`.
+pub(super) fn text_of(source: &str) -> Result<String> {
     let text = if source == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(source)
     };
-    parse(&text.map_err(|error| CtlError::new(format!("{source}: {error}")))?)
+    text.map_err(|error| CtlError::new(format!("{source}: {error}")))
 }
 
 /// `a.b=value`: the value is YAML, `null` removes. Below `postgresql.parameters` the rest of the path is one name.
@@ -153,28 +151,6 @@ fn difference(old: &str, new: &str) -> String {
     let diff = TextDiff::from_lines(old, new);
     let text = diff.unified_diff().context_radius(3).header("", "").to_string();
     text.trim_end().to_owned()
-}
-
-fn in_editor(old: &Value, scope: &str) -> Result<Value> {
-    let wrong = |error: std::io::Error| CtlError::new(error.to_string());
-    let file =
-        tempfile::Builder::new().prefix(&format!("{}-config-", scope.replace('/', "_"))).suffix(".yaml").tempfile();
-    let file = file.map_err(wrong)?;
-    std::fs::write(file.path(), yaml(old)?).map_err(wrong)?;
-    let editors = std::env::var("EDITOR").ok().into_iter().chain(["editor".to_owned(), "vi".to_owned()]);
-    for editor in editors {
-        match Command::new(&editor).arg(file.path()).status() {
-            Ok(status) if status.success() => {
-                return parse(&std::fs::read_to_string(file.path()).map_err(wrong)?);
-            }
-            Ok(status) => {
-                let code = status.code().unwrap_or(-1);
-                return Err(CtlError::new(format!("Editor exited with return code {code}")));
-            }
-            Err(_) => {}
-        }
-    }
-    Err(CtlError::new("EDITOR environment variable is not set. editor or vi are not available"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What every command works with: the configuration, the store, and a client for the members' API.
 
-use super::{CtlError, Result};
+use super::usage::Given;
+use super::{CtlError, Result, store_url};
 use crate::config::{CtlSettings, DcsSettings, DynamicConfig, Effective, LocalConfig, Source, Verify, member_client};
 use crate::dcs::{self, Answer, Snapshot, Store, StoreOptions};
 use crate::ports;
@@ -18,14 +19,25 @@ const ACTION_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a member may take to answer a question.
 const QUESTION_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A command's surroundings.
-pub(super) struct Context {
-    /// The cluster's name.
-    pub scope: String,
+/// What is configured, whatever the cluster.
+#[derive(Clone)]
+pub(super) struct Surroundings {
     settings: Settings,
     dcs: DcsSettings,
     ctl: CtlSettings,
+    group: Option<u32>,
     client: reqwest::Client,
+}
+
+/// A command's cluster and all that is configured.
+pub(super) struct Context {
+    /// The cluster's name.
+    pub scope: String,
+    /// The group, where it is one of a distributed database.
+    pub group: Option<u32>,
+    /// It is a distributed database.
+    pub grouped: bool,
+    surroundings: Surroundings,
 }
 
 /// What a member's API said.
@@ -34,48 +46,83 @@ pub(super) struct Said {
     pub body: String,
 }
 
-impl Context {
-    /// Reads the configuration; `cluster` is named in place of the configured one.
-    pub fn open(file: Option<PathBuf>, insecure: bool, cluster: Option<&str>) -> Result<Context> {
-        if let Some(file) = file.as_ref().filter(|file| !file.exists()) {
+impl Surroundings {
+    /// Reads the configuration that the program's own options name.
+    pub fn open(given: &Given) -> Result<Surroundings> {
+        let variables = ports::environment();
+        let variable = |wanted: &str| {
+            let (_, value) = variables.iter().find(|(name, _)| name == wanted)?;
+            value.to_str().filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        let default = ports::home_directory().join(".config/patroni/patronictl.yaml");
+        let file = given.text("config-file").or_else(|| variable("PATRONICTL_CONFIG_FILE")).map(PathBuf::from);
+        if let Some(file) = file.as_ref().filter(|file| **file != default && std::fs::metadata(file).is_err()) {
             return Err(CtlError::new(format!(
                 "Provided config file {} not existing or no read rights. Check the -c/--config-file parameter",
                 file.display()
             )));
         }
-        let default = std::env::home_dir().map(|home| home.join(".config/patroni/patronictl.yaml"));
-        let source = Source::new(file.or(default), ports::patroni_variables());
-        let local = LocalConfig::load(&source).map_err(|error| CtlError::new(error.to_string()))?;
-        let effective = Effective::build(&local, &DynamicConfig::default(), 0);
-        let mut ctl = effective.ctl;
-        ctl.insecure |= insecure;
-        let scope = cluster.map_or_else(|| effective.settings.scope.clone(), str::to_owned);
-        if scope.is_empty() {
-            return Err(CtlError::new("Missing argument 'CLUSTER_NAME'."));
+        let source = Source::new(Some(file.unwrap_or(default)), ports::patroni_variables());
+        let mut local = LocalConfig::load(&source).map_err(|error| CtlError::new(error.to_string()))?;
+        if let Some(url) = given.text("dcs-url").or_else(|| variable("DCS_URL")) {
+            store_url::put(&mut local.document, &url)?;
         }
-        let client = member_client(&ctl, Verify::from_outside(&ctl));
-        let client = client.map_err(|error| CtlError::new(error.to_string()))?;
-        Ok(Context { scope, settings: effective.settings, dcs: effective.dcs, ctl, client })
+        Surroundings::from_local(&local, given.is("insecure"))
     }
 
+    /// What the configuration says.
+    pub fn from_local(local: &LocalConfig, insecure: bool) -> Result<Surroundings> {
+        let effective = Effective::build(local, &DynamicConfig::default(), 0);
+        let mut ctl = effective.ctl;
+        ctl.insecure |= insecure;
+        let client = member_client(&ctl, Verify::from_outside(&ctl));
+        let client = client.map_err(|error| CtlError::new(error.to_string()))?;
+        let group = effective.citus.map(|citus| citus.group);
+        Ok(Surroundings { settings: effective.settings, dcs: effective.dcs, ctl, group, client })
+    }
+
+    /// The configured group of a distributed database.
+    pub fn group(&self) -> Option<u32> {
+        self.group
+    }
+
+    /// The configured cluster's name; empty where there is none.
+    pub fn scope(&self) -> &str {
+        &self.settings.scope
+    }
+
+    /// A cluster by name, or the configured one.
+    pub fn cluster(&self, name: Option<&str>, group: Option<u32>) -> Result<Context> {
+        let scope = name.unwrap_or(&self.settings.scope).to_owned();
+        if scope.is_empty() {
+            return Err(CtlError::new("No cluster is named, neither here nor by scope in the configuration"));
+        }
+        let grouped = group.is_some() || self.group.is_some();
+        Ok(Context { scope, group, grouped, surroundings: self.clone() })
+    }
+}
+
+impl Context {
     /// The store of this cluster.
     pub async fn store(&self) -> Result<Store> {
-        if self.dcs.name.is_empty() {
-            return Err(CtlError::new("Can not find suitable configuration of distributed configuration store"));
+        let Surroundings { settings, dcs, .. } = &self.surroundings;
+        if dcs.name.is_empty() {
+            return Err(CtlError::new(crate::config::no_store()));
         }
-        let member = if self.settings.name.is_empty() { &self.scope } else { &self.settings.name };
+        let scope = self.group.map_or_else(|| self.scope.clone(), |group| format!("{}/{group}", self.scope));
+        let member = if settings.name.is_empty() { &self.scope } else { &settings.name };
         let options = StoreOptions {
-            name: self.dcs.name.clone(),
-            section: self.dcs.section.clone(),
-            folder: self.dcs.folder.clone(),
-            path: self.dcs.path.clone(),
-            sha256: self.dcs.sha256.clone(),
-            namespace: self.dcs.namespace.clone(),
-            scope: self.scope.clone(),
+            name: dcs.name.clone(),
+            section: dcs.section.clone(),
+            folder: dcs.folder.clone(),
+            path: dcs.path.clone(),
+            sha256: dcs.sha256.clone(),
+            namespace: dcs.namespace.clone(),
+            scope,
             member: member.clone(),
-            ttl: self.settings.ttl,
-            loop_wait: self.settings.loop_wait,
-            retry_timeout: self.settings.retry_timeout,
+            ttl: settings.ttl,
+            loop_wait: settings.loop_wait,
+            retry_timeout: settings.retry_timeout,
         };
         dcs::open(&options).await.map_err(|error| CtlError::new(error.to_string()))
     }
@@ -83,6 +130,13 @@ impl Context {
     /// A reading of the cluster.
     pub async fn load(&self, store: &Store) -> Result<Snapshot> {
         done(store.load(STORE_PATIENCE).await)
+    }
+
+    /// Opens the store and reads the cluster.
+    pub async fn read(&self) -> Result<(Store, Snapshot)> {
+        let store = self.store().await?;
+        let snapshot = self.load(&store).await?;
+        Ok((store, snapshot))
     }
 
     /// How long a write to the store may take.
@@ -100,18 +154,30 @@ impl Context {
     ) -> std::result::Result<Said, String> {
         let base = api_url.split("/patroni").next().unwrap_or(api_url);
         let patience = if method == Method::GET { QUESTION_PATIENCE } else { ACTION_PATIENCE };
-        let mut request = self.client.request(method, format!("{base}/{path}")).timeout(patience);
-        if let Some((name, password)) = &self.ctl.authentication {
+        let Surroundings { client, ctl, .. } = &self.surroundings;
+        let mut request = client.request(method, format!("{base}/{path}")).timeout(patience);
+        if let Some((name, password)) = &ctl.authentication {
             request = request.basic_auth(name, Some(&password.0));
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let answer = request.send().await.map_err(|error| whole(&error))?;
         let status = answer.status().as_u16();
-        let body = answer.text().await.map_err(|error| error.to_string())?;
+        let body = answer.text().await.map_err(|error| whole(&error))?;
         Ok(Said { status, body })
     }
+}
+
+/// An error with what lies behind it: by itself it only says that sending failed.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        text = format!("{text}: {error}");
+        behind = error.source();
+    }
+    text
 }
 
 /// What a call to the store gave, or the error that ends the command.

@@ -3,15 +3,33 @@
 mod cli;
 mod configuration;
 mod context;
+mod document;
+mod dsn;
+mod flush;
+mod history;
 mod list;
 mod members;
 mod output;
 mod pause;
+mod programs;
+mod query;
+mod reinit;
+mod remove;
+mod restart;
+mod role;
+mod rows;
+mod sheet;
+mod standby;
+mod store_url;
 mod switch;
 mod table;
+mod usage;
+mod version;
+mod watch;
+mod when;
 mod why;
 
-pub use cli::{Arguments, run};
+pub use cli::run;
 
 /// What went wrong: the text after `Error: `. The exit code is 1.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +40,11 @@ impl CtlError {
     /// An error with that text.
     pub fn new(text: impl Into<String>) -> CtlError {
         CtlError(text.into())
+    }
+
+    /// Nobody answered a question.
+    fn aborted() -> CtlError {
+        CtlError("Aborted!".to_owned())
     }
 }
 

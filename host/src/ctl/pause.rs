@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::output::line;
 use super::{CtlError, Result};
-use crate::dcs::Store;
+use crate::dcs::{Snapshot, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -14,13 +14,8 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Sets or clears the flag; with `wait`, ends once every member has said that it knows (PAUSE-12).
 pub(super) async fn pause(context: &Context, paused: bool, wait: bool) -> Result<()> {
-    let store = context.store().await?;
-    let snapshot = context.load(&store).await?;
-    let now = snapshot.config.as_ref().and_then(|config| config.get("pause")).and_then(Value::as_bool) == Some(true);
-    if now == paused {
-        let text = if paused { "Cluster is already paused" } else { "Cluster is not paused" };
-        return Err(CtlError::new(text));
-    }
+    let (store, snapshot) = context.read().await?;
+    check(&snapshot, paused)?;
     let verb = if paused { "pause" } else { "resume" };
     let body = if paused { json!({"pause": true}) } else { json!({"pause": null}) };
     let leader = snapshot.view.leader_name();
@@ -45,6 +40,16 @@ pub(super) async fn pause(context: &Context, paused: bool, wait: bool) -> Result
         }
     }
     Err(CtlError::new("Can not find accessible cluster member"))
+}
+
+/// There is something to change.
+pub(super) fn check(snapshot: &Snapshot, paused: bool) -> Result<()> {
+    let now = snapshot.config.as_ref().and_then(|config| config.get("pause")).and_then(Value::as_bool) == Some(true);
+    match (paused, now) {
+        (true, true) => Err(CtlError::new("Cluster is already paused")),
+        (false, false) => Err(CtlError::new("Cluster is not paused")),
+        _ => Ok(()),
+    }
 }
 
 /// A loop and a second, then whoever has not said so is named.

@@ -4,11 +4,16 @@ mod codec;
 mod document;
 mod locate;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use codec::{Snapshot, decode_cluster};
 pub use document::{MemberDocument, reasons, tags_value};
 pub use locate::{LocateError, StoreOptions, open};
 pub use store::{Answer, Lease, Store};
+
+#[cfg(test)]
+pub(crate) use testing::read_keys;
 
 /// The version that members publish: that of the peer whose documents these are, since peers compare it.
 pub const PEER_VERSION: &str = "4.1.5";

@@ -4,7 +4,7 @@
 use super::Server;
 use super::error::{PgError, within};
 use super::process::PidFile;
-use super::tls::{Encryption, encryption};
+use crate::tls::{Encryption, encryption};
 use regent_core::model::{Account, Secret, ServerSettings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

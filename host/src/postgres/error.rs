@@ -96,6 +96,12 @@ fn sql_detail(source: &tokio_postgres::Error) -> String {
         .unwrap_or_default()
 }
 
+impl From<crate::tls::TlsError> for PgError {
+    fn from(error: crate::tls::TlsError) -> PgError {
+        PgError::Tls(error.0)
+    }
+}
+
 impl PgError {
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> PgError {
         move |source| PgError::Io { what: what.into(), source }

@@ -28,7 +28,6 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod testing;
-mod tls;
 mod watch;
 mod words;
 

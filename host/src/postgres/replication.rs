@@ -5,7 +5,7 @@ use super::Server;
 use super::connection::{Address, local_address};
 use super::error::{PgError, within};
 use super::history::{HistoryRow, parse_history};
-use super::tls::{Encryption, encryption};
+use crate::tls::{Encryption, encryption};
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};

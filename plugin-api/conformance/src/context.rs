@@ -61,6 +61,17 @@ pub(crate) fn within(limit: Duration, mut ask: impl FnMut() -> Result<bool, Stop
     }
 }
 
+/// Tries what can be inconclusive on a machine that is busy: `None` asks for another try.
+pub(crate) fn conclusive(mut attempt: impl FnMut() -> Result<Option<String>, Stop>) -> Verdict {
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        if let Some(detail) = attempt()? {
+            return Ok(detail);
+        }
+    }
+    Err(Stop::Fail(format!("the machine is too busy to tell: {TRIES} tries came too late")))
+}
+
 /// What belongs to the whole process, and no plugin may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Baseline {

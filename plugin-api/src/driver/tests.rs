@@ -1,5 +1,6 @@
 //! A backend that hangs is left behind and replaced; the caller hears in time, and what it hears is true.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test looks again until its deadline")]
 
 use super::*;
 use abi::{Call, DcsPlugin, Expect as AbiExpect, Key as AbiKey, Lease as AbiLease, Res, Version};
@@ -8,19 +9,45 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString};
 use std::sync::atomic::AtomicUsize;
 
-/// Objects opened so far; the first hangs in every call.
-static OPENED: AtomicUsize = AtomicUsize::new(0);
+/// What the objects of a test share.
+struct Stage {
+    /// Objects opened so far.
+    opened: AtomicUsize,
+    /// How many of them, from the first on, wait in every call for the door to open.
+    waiting: usize,
+    door: Mutex<bool>,
+    moved: Condvar,
+    /// Calls begun so far.
+    begun: AtomicUsize,
+}
+
+impl Stage {
+    const fn new(waiting: usize) -> Stage {
+        let (opened, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Stage { opened, waiting, door: Mutex::new(false), moved: Condvar::new(), begun }
+    }
+
+    fn set_door(&self, open: bool) {
+        *self.door.lock().unwrap() = open;
+        self.moved.notify_all();
+    }
+
+    fn open_object(&'static self) -> RResult<BackendBox, abi::Error> {
+        let waits = self.opened.fetch_add(1, Ordering::SeqCst) < self.waiting;
+        RResult::ROk(abi::Backend_TO::from_value(Sometimes { stage: self, waits }, TD_Opaque))
+    }
+}
 
 struct Sometimes {
-    hangs: bool,
+    stage: &'static Stage,
+    waits: bool,
 }
 
 impl Sometimes {
     fn answer<T>(&self, value: T) -> Res<T> {
-        if self.hangs {
-            loop {
-                std::thread::park();
-            }
+        self.stage.begun.fetch_add(1, Ordering::SeqCst);
+        if self.waits {
+            drop(self.stage.moved.wait_while(self.stage.door.lock().unwrap(), |open| !*open).unwrap());
         }
         RResult::ROk(value)
     }
@@ -90,15 +117,19 @@ extern "C" fn check_config(_: RStr<'_>) -> Res<()> {
     RResult::ROk(())
 }
 
-extern "C" fn open(_: OpenArgs) -> Res<BackendBox> {
-    let hangs = OPENED.fetch_add(1, Ordering::SeqCst) == 0;
-    RResult::ROk(abi::Backend_TO::from_value(Sometimes { hangs }, TD_Opaque))
+/// A backend whose objects are on a stage of their own.
+macro_rules! backend_on {
+    ($stage:ident) => {{
+        extern "C" fn open(_: OpenArgs) -> Res<BackendBox> {
+            $stage.open_object()
+        }
+        let root = DcsPlugin { name, capabilities, check_config, open }.leak_into_prefix();
+        Backend::open(&Plugin::of_root(root), options()).await.unwrap()
+    }};
 }
 
-#[tokio::test]
-async fn an_object_that_hangs_is_replaced() {
-    let root = DcsPlugin { name, capabilities, check_config, open }.leak_into_prefix();
-    let options = OpenOptions {
+fn options() -> OpenOptions {
+    OpenOptions {
         namespace: String::new(),
         scope: "demo".to_owned(),
         member: "a".to_owned(),
@@ -106,17 +137,89 @@ async fn an_object_that_hangs_is_replaced() {
         loop_wait: Duration::from_secs(2),
         retry_timeout: Duration::from_secs(3),
         config_json: "{}".to_owned(),
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_secs(60);
+
+async fn eventually(what: &str, is_true: impl Fn() -> bool) {
+    let wait = async {
+        while !is_true() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     };
-    let backend = Backend::open(&Plugin::of_root(root), options).await.unwrap();
-    let budget = Duration::from_millis(20);
+    assert!(tokio::time::timeout(LONG, wait).await.is_ok(), "{what}");
+}
+
+#[tokio::test]
+async fn an_object_that_hangs_is_replaced() {
+    static STAGE: Stage = Stage::new(1);
+    let backend = backend_on!(STAGE);
+    // Long enough to be begun on a busy machine.
+    let budget = Duration::from_millis(500);
     let error = backend.put(budget, Key::of(crate::KeyKind::Config), Vec::new(), Expect::Any).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Indeterminate, "a write that hangs may have been applied");
-    assert_eq!(backend.load(budget).await.unwrap().cursor, "1", "a new object answers");
-    assert_eq!(OPENED.load(Ordering::SeqCst), 2);
+    assert_eq!(backend.load(LONG).await.unwrap().cursor, "1", "a new object answers");
+    assert_eq!(STAGE.opened.load(Ordering::SeqCst), 2);
 
     let mut changes = backend.changes();
     backend.set_cursor("1".to_owned());
-    tokio::time::timeout(Duration::from_secs(5), changes.changed()).await.unwrap().unwrap();
+    tokio::time::timeout(LONG, changes.changed()).await.unwrap().unwrap();
     backend.close(budget).await;
     assert_eq!(backend.load(budget).await.unwrap_err().kind, ErrorKind::Closed);
+}
+
+/// `make faults`: requests that waited behind each other while the store was silent cost one object after the other.
+#[tokio::test]
+async fn who_waits_behind_another_call_gives_up_and_costs_nothing() {
+    static STAGE: Stage = Stage::new(1);
+    let backend = backend_on!(STAGE);
+    let slow = tokio::spawn({
+        let backend = backend.clone();
+        async move { backend.load(LONG).await }
+    });
+    eventually("the slow call begins", || STAGE.begun.load(Ordering::SeqCst) == 1).await;
+    let error = backend.put(SHORT, Key::of(crate::KeyKind::Config), Vec::new(), Expect::Any).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "a write that was not begun is surely not applied: {error}");
+    STAGE.set_door(true);
+    assert!(slow.await.unwrap().is_ok(), "the slow call has its own time");
+    assert!(backend.load(LONG).await.is_ok());
+    assert_eq!(STAGE.begun.load(Ordering::SeqCst), 2, "what was given up is not done later");
+    assert_eq!(STAGE.opened.load(Ordering::SeqCst), 1);
+}
+
+/// A caller that is gone blames nobody; the next one does.
+#[tokio::test]
+async fn a_stuck_object_is_replaced_though_its_caller_is_gone() {
+    static STAGE: Stage = Stage::new(1);
+    let backend = backend_on!(STAGE);
+    let gone = tokio::spawn({
+        let backend = backend.clone();
+        async move { backend.load(SHORT).await }
+    });
+    eventually("the call begins", || STAGE.begun.load(Ordering::SeqCst) == 1).await;
+    gone.abort();
+    eventually("the object is given up", || {
+        let current = lock(&backend.shared.current).clone();
+        current.is_none_or(|object| object.queue.is_stuck())
+    })
+    .await;
+    assert_eq!(backend.load(SHORT).await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert!(backend.load(LONG).await.is_ok());
+    assert_eq!(STAGE.opened.load(Ordering::SeqCst), 2);
+}
+
+/// Each long silence of a store may leave an object behind: in the life of a daemon there are more than eight of them.
+#[tokio::test]
+async fn objects_that_come_back_are_forgiven() {
+    static STAGE: Stage = Stage::new(usize::MAX);
+    let backend = backend_on!(STAGE);
+    while backend.shared.left_behind.load(Ordering::SeqCst) <= LEFT_BEHIND_MAX {
+        STAGE.set_door(false);
+        assert!(backend.load(SHORT).await.is_err(), "nobody opens the door");
+        STAGE.set_door(true);
+        eventually("it comes back", || backend.shared.missing.load(Ordering::SeqCst) == 0).await;
+    }
+    assert!(backend.load(LONG).await.is_ok());
 }

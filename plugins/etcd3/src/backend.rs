@@ -1,15 +1,13 @@
 //! The backend itself: the operations of the contract, each a request or two.
 
 use crate::call::{Repeat, Servers};
-use crate::clock;
 use crate::config::Config;
-use crate::keys::Keys;
 use crate::memory::Memory;
-use crate::runtime::Runtime;
-use crate::session::Session;
+use crate::session::{Pace, Session};
 use crate::transport::{Timing, Transport};
 use crate::watch::{Cursor, Watching};
 use etcd_client::{DeleteOptions, GetOptions};
+use regent_dcs_common::{Keys, Runtime, clock};
 use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, Lease, OpenArgs, Result,
     Snapshot, WatchEnd, Write,
@@ -45,7 +43,7 @@ pub struct Etcd3 {
 impl Backend for Etcd3 {
     fn open(args: &OpenArgs, cancellations: Cancellations) -> Result<Self> {
         let config = Config::read(&args.config_json)?;
-        let runtime = Arc::new(Runtime::new()?);
+        let runtime = Arc::new(Runtime::new("etcd3")?);
         let bell = Arc::downgrade(&runtime);
         cancellations.on_cancel(move |_| {
             if let Some(runtime) = bell.upgrade() {
@@ -53,12 +51,13 @@ impl Backend for Etcd3 {
             }
         });
         let keys = Keys::new(&args.namespace, &args.scope, &args.member);
+        let pace = Pace { loop_wait: args.loop_wait, retry_timeout: args.retry_timeout };
         let timing = Timing { ttl: args.ttl, loop_wait: args.loop_wait, retry_timeout: args.retry_timeout };
         let servers = Arc::new(Servers::new(Transport::new(config.clone(), timing), args.ttl));
         Ok(Etcd3 {
             config,
             runtime,
-            session: tokio::sync::Mutex::new(Session::new(Arc::clone(&servers), args.loop_wait)),
+            session: tokio::sync::Mutex::new(Session::new(Arc::clone(&servers), pace)),
             servers,
             loop_wait: args.loop_wait,
             ttl_ms: AtomicU64::new(millis(args.ttl)),

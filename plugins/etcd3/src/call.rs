@@ -2,11 +2,11 @@
 //! budget; and tells at the end whether the request may have been applied.
 
 use crate::discovery;
-use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::topology::Topology;
 use crate::transport::{Connection, Transport};
 use etcd_client::ResponseHeader;
+use regent_dcs_common::endpoint::Endpoint;
 use regent_plugin_sdk::{Cx, DcsError, ErrorKind, log};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! Finds servers: by SRV records, and by what members of the store say of each other.
 
-use crate::config::Srv;
-use crate::endpoint::{self, Endpoint, PORT};
+use crate::config::{PORT, Srv};
 use crate::transport::Transport;
 use hickory_resolver::TokioResolver;
+use regent_dcs_common::endpoint::{self, Endpoint};
 use regent_plugin_sdk::log;
 use std::io;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ async fn of_peers(peers: &[Endpoint], transport: &Arc<Transport>, patience: Dura
 async fn members(peer: &Endpoint, transport: &Arc<Transport>, patience: Duration) -> io::Result<Vec<Endpoint>> {
     let stream = transport.tcp(peer, patience).await?;
     let answer = if peer.tls {
-        let config = transport.config.tls.https().map_err(io::Error::other)?;
+        let config = transport.config.tls.https(true).map_err(io::Error::other)?;
         let name = rustls::pki_types::ServerName::try_from(peer.host.clone()).map_err(io::Error::other)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         get_members(connector.connect(name, stream).await?, &peer.host).await?

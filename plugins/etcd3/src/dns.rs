@@ -1,6 +1,6 @@
 //! Names to addresses, remembered: a resolver that is down takes no name away that was found before (ETCD-08).
 
-use crate::clock;
+use regent_dcs_common::clock;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

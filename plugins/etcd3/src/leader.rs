@@ -2,10 +2,10 @@
 
 use crate::backend::Etcd3;
 use crate::call::{Answer, Repeat, Tried, Trouble};
-use crate::clock;
 use crate::session::Granted;
 use crate::write::{found, revision_of};
 use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp};
+use regent_dcs_common::clock;
 use regent_plugin_sdk::{Cx, ErrorKind, Lease, Result, Write, log};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

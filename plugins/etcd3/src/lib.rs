@@ -15,26 +15,21 @@
 //! written but over the revision that it was meant for, and where a request for the lock has an unknown fate and we do
 //! not hold it, the lease in that request is ended.
 //!
-//! **Rooms.** `config` reads the section; `endpoint`, `topology`, `discovery` say where servers are, `transport`,
-//! `tls`, `dns` how to reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
-//! error means for a request; `session` is the lease; `keys` and `memory` are the keys and what is known of them;
+//! **Rooms.** `config` reads the section; `topology`, `discovery` say where servers are, `transport`, `dns` how to
+//! reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
+//! error means for a request; `session` is the lease; `memory` is what is known of the keys;
 //! `leader`, `member`, `write`, `watch` and `backend` are the operations.
 
 mod backend;
 mod call;
-mod clock;
 mod config;
 mod discovery;
 mod dns;
-mod endpoint;
 mod fault;
-mod keys;
 mod leader;
 mod member;
 mod memory;
-mod runtime;
 mod session;
-mod tls;
 mod topology;
 mod transport;
 mod watch;

@@ -1,9 +1,8 @@
 //! What is known of the cluster's keys from readings, own writes and events, each with its revision. It saves writes
 //! and requests; no answer to the daemon is made of it.
 
-use crate::clock;
-use crate::keys::Keys;
 use etcd_client::KeyValue;
+use regent_dcs_common::{Keys, clock, differ_in_figures_only};
 use regent_plugin_sdk::KeyKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -180,10 +179,11 @@ impl Memory {
         if self.intended.get(kv.key()).is_some_and(|value| value == kv.value()) {
             return Weight::None;
         }
-        let member = self.keys.key(kv.key()).is_some_and(|key| key.kind == KeyKind::Member);
+        // The leader's position goes with its renewals, as those of members go with their heartbeats.
+        let beats = self.keys.key(kv.key()).is_some_and(|key| matches!(key.kind, KeyKind::Member | KeyKind::Status));
         let before = self.seen.get(kv.key()).and_then(|seen| seen.state.as_ref());
         match before {
-            Some((before, _)) if member && differ_in_figures_only(before, kv.value()) => Weight::Late,
+            Some((before, _)) if beats && differ_in_figures_only(before, kv.value()) => Weight::Late,
             _ => Weight::Now,
         }
     }
@@ -196,52 +196,9 @@ impl Memory {
     }
 }
 
-/// Whether two values are the same but for the figures in them: positions that moved on.
-fn differ_in_figures_only(a: &[u8], b: &[u8]) -> bool {
-    let mut a = Shape(a);
-    let mut b = Shape(b);
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return true,
-            (left, right) if left != right => return false,
-            _ => {}
-        }
-    }
-}
-
-/// The bytes of a value, each run of figures as one.
-struct Shape<'a>(&'a [u8]);
-
-impl Iterator for Shape<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        if !first.is_ascii_digit() {
-            self.0 = rest;
-            return Some(*first);
-        }
-        let after = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        self.0 = &rest[after..];
-        Some(b'0')
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_heartbeat_is_told_from_news() {
-        let check = |a: &str, b: &str, expected: bool| {
-            assert_eq!(differ_in_figures_only(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
-        };
-        check("", "", true);
-        check(r#"{"xlog_location":99}"#, r#"{"xlog_location":100}"#, true);
-        check(r#"{"a":1}"#, r#"{"a":}"#, false);
-        check(r#"{"role":"replica"}"#, r#"{"role":"primary"}"#, false);
-        check(r#"{"a":1}"#, r#"{"a":1,"b":2}"#, false);
-    }
 
     #[test]
     fn what_is_older_changes_nothing() {

@@ -1,10 +1,10 @@
 //! The lease on which this member's keys hang: granted when it is needed, kept alive by messages on a standing stream.
 
 use crate::call::{Headed, Repeat, Servers, Trouble};
-use crate::clock;
 use crate::fault::Fault;
 use crate::transport::Connection;
 use etcd_client::{LeaseKeepAliveStream, LeaseKeeper, ResponseHeader};
+use regent_dcs_common::clock;
 use regent_plugin_sdk::Cx;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,30 @@ pub(crate) struct Granted {
     pub ttl: Duration,
 }
 
+/// How often this member is heard of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Between two heartbeats.
+    pub loop_wait: Duration,
+    /// How long a heartbeat may take to get through.
+    pub retry_timeout: Duration,
+}
+
+impl Pace {
+    /// How long after a message to the lease a heartbeat needs none: a loop and a half, so that loops that were woken,
+    /// and every other one of the rest, go without. The heartbeat that comes a loop after one that went without must
+    /// still find all of its retries before the lease ends. Where the ttl has no room for that: a little less than a
+    /// loop, so that a heartbeat that comes early does not skip its turn.
+    fn counts_for(self, ttl: Duration) -> Duration {
+        let room = ttl.saturating_sub(self.loop_wait + self.retry_timeout);
+        (self.loop_wait * 3 / 2).min(room).max((self.loop_wait * 9 / 10).min(ttl / 2))
+    }
+}
+
 /// Our lease, if there is one.
 pub(crate) struct Session {
     servers: Arc<Servers>,
-    loop_wait: Duration,
+    pace: Pace,
     current: Option<Current>,
     standing: Option<Standing>,
 }
@@ -52,8 +72,8 @@ impl Headed for Kept {
 
 impl Session {
     /// No lease yet.
-    pub fn new(servers: Arc<Servers>, loop_wait: Duration) -> Session {
-        Session { servers, loop_wait, current: None, standing: None }
+    pub fn new(servers: Arc<Servers>, pace: Pace) -> Session {
+        Session { servers, pace, current: None, standing: None }
     }
 
     /// The lease's number, while it is for that time.
@@ -75,11 +95,12 @@ impl Session {
         }
     }
 
-    /// A lease that was kept alive in this loop already, or is now.
+    /// A lease that was kept alive lately, or is now. For this member's own key: the lock is kept by [`Session::keep`],
+    /// which always asks.
     pub async fn alive(&mut self, cx: &Cx, wanted: Duration) -> Result<Granted, Trouble> {
         let recently = self.current.as_ref().filter(|current| {
-            // A little less than a loop, so that a heartbeat that comes early does not skip its turn.
-            current.wanted == wanted && clock::now() < current.kept_at + self.loop_wait * 9 / 10
+            let counts = self.pace.counts_for(current.granted.ttl);
+            current.wanted == wanted && clock::now() < current.kept_at + counts
         });
         match recently {
             Some(current) => Ok(current.granted),
@@ -141,4 +162,37 @@ async fn keep_alive(standing: &mut Option<Standing>, connection: &Arc<Connection
     let (keeper, answers) = connection.client().lease_client().keep_alive(id).await?;
     *standing = Some(Standing { connection: Arc::clone(connection), keeper, answers });
     Ok(Kept(None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_counts_for_as_long_as_the_ttl_allows() {
+        let check = |[ttl, loop_wait, retry_timeout]: [u64; 3], expected_ms: u64| {
+            let pace =
+                Pace { loop_wait: Duration::from_secs(loop_wait), retry_timeout: Duration::from_secs(retry_timeout) };
+            let ttl = Duration::from_secs(ttl);
+            let counts = pace.counts_for(ttl);
+            assert_eq!(counts, Duration::from_millis(expected_ms), "{ttl:?} {pace:?}");
+            let skipped = counts > pace.loop_wait * 9 / 10;
+            assert!(
+                !skipped || counts + pace.loop_wait + pace.retry_timeout <= ttl,
+                "no room to retry: {ttl:?} {pace:?}"
+            );
+        };
+        check([20, 2, 3], 3000);
+        check([60, 10, 10], 15_000);
+        check([40, 10, 10], 15_000);
+        check([35, 10, 10], 15_000);
+        // All that is left after a loop and its retries, which is a loop.
+        check([30, 10, 10], 10_000);
+        check([29, 10, 10], 9000);
+        check([5, 1, 2], 1500);
+        check([4, 1, 2], 1000);
+        check([3, 1, 2], 900);
+        check([2, 10, 10], 1000);
+        check([2, 1, 3], 900);
+    }
 }

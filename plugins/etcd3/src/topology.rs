@@ -1,8 +1,8 @@
 //! Which servers there are, and in which order to ask them: the one that answered last, those never found failing, the
 //! rest by how long ago they failed.
 
-use crate::clock;
-use crate::endpoint::Endpoint;
+use regent_dcs_common::clock;
+use regent_dcs_common::endpoint::Endpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -2,16 +2,16 @@
 
 use crate::config::Config;
 use crate::dns::Dns;
-use crate::endpoint::{Credentials, Endpoint};
 use crate::fault::{self, Fault};
 use etcd_client::{Channel, Client, ConnectOptions, KvClient, WatchClient};
 use hyper_util::rt::TokioIo;
+use regent_dcs_common::endpoint::{Credentials, Endpoint};
 use rustix::net::sockopt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tonic::transport::Endpoint as TonicEndpoint;
+use tonic::transport::{ClientTlsConfig, Endpoint as TonicEndpoint, Identity};
 
 /// Unanswered probes after which a connection is dead.
 const PROBES: u32 = 3;
@@ -86,7 +86,9 @@ impl Transport {
             // Without a request or a stream, servers take pings for abuse.
             .keep_alive_while_idle(false);
         if endpoint.tls {
-            let (config, verifier) = self.config.tls.client().map_err(Fault::Unsent)?;
+            let verifier = self.config.tls.verifier().map_err(Fault::Unsent)?;
+            let identity = self.config.tls.identity().map(|(certificate, key)| Identity::from_pem(certificate, key));
+            let config = identity.map_or_else(ClientTlsConfig::new, |it| ClientTlsConfig::new().identity(it));
             builder = builder.tls_config_with_verifier(config, verifier).map_err(unsent)?;
         }
         let (transport, endpoint) = (Arc::clone(self), endpoint.clone());

@@ -2,11 +2,11 @@
 //! at another server if need be. What was compacted away in between counts as a change.
 
 use crate::backend::Etcd3;
-use crate::clock;
 use crate::fault::{self, Fault};
 use crate::memory::Weight;
 use crate::transport::Connection;
 use etcd_client::{EventType, WatchOptions, WatchResponse, WatchStream};
+use regent_dcs_common::clock;
 use regent_plugin_sdk::{Cx, DcsError, ErrorKind, Result, WatchEnd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,10 @@ impl Etcd3 {
             let standing =
                 match watching.standing.take().filter(|standing| self.servers.is_current(&standing.connection)) {
                     Some(standing) => standing,
-                    None => self.begin(cx, watching.seen + 1).await?,
+                    None => match self.begin(cx, watching.seen + 1).await? {
+                        Some(standing) => standing,
+                        None => return Ok(WatchEnd::Deadline),
+                    },
                 };
             let standing = watching.standing.insert(standing);
             let message = tokio::select! {
@@ -162,8 +165,8 @@ impl Etcd3 {
         }
     }
 
-    /// Begins the stream at the best server that does.
-    async fn begin(&self, cx: &Cx, from: i64) -> Result<Standing> {
+    /// Begins the stream at the best server that does. `None`: the call was over before any server could be blamed.
+    async fn begin(&self, cx: &Cx, from: i64) -> Result<Option<Standing>> {
         let mut last = "no server is known".to_owned();
         for endpoint in self.servers.candidates(cx).await {
             let patience = PATIENCE.min(cx.left());
@@ -176,8 +179,9 @@ impl Etcd3 {
             let fault = match tokio::time::timeout(patience, begin).await {
                 Ok(Ok(standing)) => {
                     self.servers.succeeded(&endpoint);
-                    return Ok(standing);
+                    return Ok(Some(standing));
                 }
+                _ if patience < PATIENCE && cx.left().is_zero() => return Ok(None),
                 Ok(Err(Fault::Denied(why))) => return Err(DcsError::new(ErrorKind::Auth, why)),
                 Ok(Err(fault)) => fault.to_string(),
                 Err(_) => "no answer in time".to_owned(),

@@ -43,7 +43,33 @@ async fn a_switchover_under_writes_loses_nothing(dcs: Dcs) -> Result<()> {
     ensure!(table.contains("+ Cluster: switch (") && table.contains("| Leader "), "{table}");
     let why = cluster.regentctl(&["why"]).await?;
     ensure!(why.status.success() && String::from_utf8_lossy(&why.stdout).contains("rule"), "{why:?}");
+    the_cli_reaches_the_servers(&cluster, &first).await?;
     cluster.finish().await
+}
+
+/// CTL-01, CTL-02, CTL-11, CTL-25: what the CLI says of the servers is so, and it gets through to them.
+async fn the_cli_reaches_the_servers(cluster: &Cluster, leader: &str) -> Result<()> {
+    let told = async |words: &[&str]| {
+        let output = cluster.regentctl(words).await?;
+        ensure!(output.status.success(), "{words:?}: {output:?}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let leader = cluster.node(leader);
+    let dsn = told(&["dsn"]).await?;
+    ensure!(dsn == format!("host=127.0.0.1 port={}\n", leader.layout.pg_port), "{dsn}");
+    let topology = told(&["topology"]).await?;
+    ensure!(topology.contains(&format!("| {} ", leader.name)), "{topology}");
+    for node in cluster.others(&leader.name) {
+        ensure!(topology.contains(&format!("| + {} ", node.name)), "{topology}");
+    }
+    let sql = "SELECT pg_is_in_recovery() AS standby, inet_server_port() AS port";
+    let rows = told(&["query", "-c", sql]).await?;
+    ensure!(rows == format!("standby\tport\nFalse\t{}\n", leader.layout.pg_port), "{rows}");
+    let rows = told(&["query", "-r", "replica", "--format", "json", "-c", sql]).await?;
+    ensure!(rows.starts_with("[{\"standby\": true, \"port\": "), "{rows}");
+    let versions = told(&["version", &cluster.scope]).await?;
+    ensure!(versions.contains(&format!("\n{}: Patroni ", leader.name)), "{versions}");
+    Ok(())
 }
 
 /// HA-34, API-02, CFG-01, HA-38: restart, pending_restart, reinitialize, and what is refused.

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use crate::binaries::{self, Binaries};
 use crate::config::{self, Common, NodeLayout};
+use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::folder::Folder;
 use crate::http::Answer;
@@ -36,6 +37,8 @@ pub enum Dcs {
     Local,
     /// A real etcd, over its v3 API.
     Etcd3,
+    /// A real Consul.
+    Consul,
 }
 
 type LocalChange = Box<dyn Fn(&NodeLayout, &mut Value)>;
@@ -129,14 +132,13 @@ impl ClusterBuilder {
         let folder = Folder::create(Account::unprivileged()?)?;
         let root = folder.root().to_owned();
         let store = root.join("store").join(format!("{}.db", self.scope));
-        let etcd = match self.dcs {
-            Dcs::Local => None,
-            Dcs::Etcd3 => Some(Etcd::start().await?),
-        };
+        let etcd = if self.dcs == Dcs::Etcd3 { Some(Etcd::start().await?) } else { None };
+        let consul = if self.dcs == Dcs::Consul { Some(Consul::start().await?) } else { None };
         let common = Common {
-            store: match &etcd {
-                Some(etcd) => ("etcd3", json!({ "hosts": [etcd.address()] })),
-                None => ("local", json!({ "path": store })),
+            store: match (&etcd, &consul) {
+                (Some(etcd), _) => ("etcd3", json!({ "hosts": [etcd.address()] })),
+                (None, Some(consul)) => ("consul", json!({ "host": consul.address(), "register_service": true })),
+                (None, None) => ("local", json!({ "path": store })),
             },
             plugins: root.join("plugins"),
             sockets: root.join("s"),
@@ -162,7 +164,7 @@ impl ClusterBuilder {
             let peer = peer.as_ref().filter(|_| self.peers.contains(&index));
             nodes.push(self.prepare_node(&folder, &common, layout, peer)?);
         }
-        Ok(Cluster { scope: self.scope, nodes, store, etcd, peer, folder, finished: false, _ports: claimed })
+        Ok(Cluster { scope: self.scope, nodes, store, etcd, consul, peer, folder, finished: false, _ports: claimed })
     }
 
     fn prepare_node(
@@ -193,6 +195,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     store: PathBuf,
     etcd: Option<Etcd>,
+    consul: Option<Consul>,
     peer: Option<Binaries>,
     folder: Folder,
     finished: bool,
@@ -448,6 +451,8 @@ impl Cluster {
 
     async fn control(&self, mut command: std::process::Command, arguments: &[&str]) -> Result<Output> {
         let node = self.nodes.first().context("the cluster has no nodes")?;
+        let (user, password) = config::SUPERUSER;
+        command.env("PGUSER", user).env("PGPASSWORD", password).env("PGDATABASE", "postgres");
         command.arg("-c").arg(&node.layout.config_path).args(arguments);
         let mut command = tokio::process::Command::from(command);
         let output = tokio::time::timeout(CTL_DEADLINE, command.kill_on_drop(true).output());
@@ -460,9 +465,10 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn take_store_away(&self) -> Result<StoreOutage> {
-        match &self.etcd {
-            Some(etcd) => StoreOutage::freeze(etcd.pid()),
-            None => StoreOutage::begin(&self.store),
+        match (&self.etcd, &self.consul) {
+            (Some(etcd), _) => StoreOutage::freeze(etcd.pid()),
+            (None, Some(consul)) => StoreOutage::freeze(consul.pid()),
+            (None, None) => StoreOutage::begin(&self.store),
         }
     }
 
@@ -482,6 +488,11 @@ impl Cluster {
     /// The etcd that the cluster is on, if it is.
     pub fn etcd(&self) -> Option<&Etcd> {
         self.etcd.as_ref()
+    }
+
+    /// The Consul that the cluster is on, if it is.
+    pub fn consul(&self) -> Option<&Consul> {
+        self.consul.as_ref()
     }
 
     /// The cluster's folder.

@@ -30,6 +30,7 @@
 pub mod binaries;
 pub mod cluster;
 pub mod config;
+pub mod consul;
 pub mod etcd;
 pub mod folder;
 pub mod http;
@@ -45,6 +46,7 @@ pub mod wait;
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterBuilder, Dcs};
 pub use config::NodeLayout;
+pub use consul::Consul;
 pub use etcd::Etcd;
 pub use http::Answer;
 pub use node::{Node, Usage};

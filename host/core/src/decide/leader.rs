@@ -4,7 +4,9 @@ use super::case::{Case, Decision};
 use super::election::switch_targets;
 use super::site::is_in_office;
 use super::{Action, Handover, Reason, Rule, fast_stop_budget};
-use crate::model::{Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, WallTime};
+use crate::model::{
+    Errand, ErrandKind, FailoverRequest, FenceMode, StopMode, StoreCall, Task, TaskOutcome, View, WallTime,
+};
 use std::time::Duration;
 
 /// How long a hand-over waits for a candidate to connect: longer than PostgreSQL sleeps between two attempts.
@@ -164,13 +166,7 @@ fn promote(case: &mut Case<'_>) -> Decision {
     if !leads(case) || is_in_office(case) || !asked_for || case.view.requests.shutdown {
         return None;
     }
-    // The pid file says so a little later than the control file, at which the promotion ended.
-    let promoted = case.view.finished.as_ref().is_some_and(|finished| {
-        finished.task == Task::Promote
-            && finished.outcome == TaskOutcome::Done
-            && case.view.now.since(finished.at) < PROMOTION_SHOWS
-    });
-    if promoted {
+    if was_just_promoted(case.view) {
         return case.wait(Reason::PromotionEnds);
     }
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
@@ -186,6 +182,16 @@ fn promote(case: &mut Case<'_>) -> Decision {
         case.memory.followed = None;
     }
     decision
+}
+
+/// Whether the server is none that follows though it looks like one: the pid file says so a little later than the
+/// control file, at which the promotion ended.
+pub(super) fn was_just_promoted(view: &View) -> bool {
+    view.finished.as_ref().is_some_and(|finished| {
+        finished.task == Task::Promote
+            && finished.outcome == TaskOutcome::Done
+            && view.now.since(finished.at) < PROMOTION_SHOWS
+    })
 }
 
 fn open_request<'a>(case: &'a Case<'_>) -> Option<&'a FailoverRequest> {

@@ -13,6 +13,10 @@ use std::time::Duration;
 /// Between two rounds of questions in one race; a change of the lock ends the wait at once.
 const NEXT_ROUND: Duration = Duration::from_millis(700);
 
+/// Answers of which this member knows that it goes first are good for so long from their question on, if the store is
+/// busy with something else: not until a lock that another member took meanwhile could have ended.
+const ANSWERS_KEEP: Duration = Duration::from_secs(4);
+
 /// Letting go of a leader takes some 20 ms; so long after a member had not done so, it is asked again.
 const SETTLE_PAUSE: Duration = Duration::from_millis(40);
 
@@ -233,6 +237,7 @@ fn other_named(case: &mut Case<'_>) -> Decision {
             None
         };
     };
+    hear(case, round.begun_at);
     let able = |name: &str| {
         sync.as_ref().is_none_or(|sync| sync.knows(name))
             && round
@@ -258,6 +263,31 @@ fn other_named(case: &mut Case<'_>) -> Decision {
 pub(super) fn race_round<'a>(case: &Case<'a>) -> Option<&'a crate::model::ProbeRound> {
     let race = case.memory.race.as_ref()?;
     case.view.probes.as_ref().filter(|round| race.rounds > 0 && round.begun_at >= race.begun_at)
+}
+
+/// Whether answers are in that nobody has looked at yet.
+fn is_unheard(case: &Case<'_>) -> bool {
+    race_round(case).is_some_and(|round| case.memory.heard_round != Some(round.begun_at))
+}
+
+/// The pause between rounds begins with the answers. A silent member delays them for longer than the pause: counted
+/// from the question, they would never be looked at, and nobody would lead until that member's key is gone.
+fn hear(case: &mut Case<'_>, round: Moment) {
+    if case.memory.heard_round.replace(round) != Some(round)
+        && let Some(race) = case.memory.race.as_mut()
+    {
+        race.again_at = race.again_at.max(case.view.now + NEXT_ROUND);
+    }
+}
+
+/// Takes the lock with these answers, be it a moment later because the store is busy.
+fn take(case: &mut Case<'_>, round: Moment, reason: Reason) -> Decision {
+    if !case.store_is_idle()
+        && let Some(race) = case.memory.race.as_mut()
+    {
+        race.again_at = race.again_at.max((case.view.now + NEXT_ROUND).min(round + ANSWERS_KEEP));
+    }
+    acquire(case, reason)
 }
 
 /// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over.
@@ -304,7 +334,7 @@ fn stop_receiving(case: &mut Case<'_>) -> Decision {
 }
 
 fn ask(case: &mut Case<'_>) -> Decision {
-    if !leaderless(case) {
+    if !leaderless(case) || is_unheard(case) {
         return None;
     }
     let now = case.view.now;
@@ -367,6 +397,7 @@ fn compare(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let round = race_round(case)?;
+    hear(case, round.begun_at);
     let rounds = case.memory.race.as_ref().map_or(0, |race| race.rounds);
     let settled = settled_after(case);
     let monitoring = match &case.view.server.monitoring {
@@ -382,7 +413,7 @@ fn compare(case: &mut Case<'_>) -> Decision {
     let named = candidate == Some(case.me());
     let entrant = Entrant { settings: &case.view.settings, position, timeline: monitoring.timeline, rounds, named };
     match stand(&entrant, cluster, round, !switching) {
-        Standing::First => acquire(case, Reason::FirstInRace { position }),
+        Standing::First => take(case, round.begun_at, Reason::FirstInRace { position }),
         standing => stand_back(case, Reason::StandingBack { standing, position }),
     }
 }

@@ -58,6 +58,8 @@ pub struct Memory {
     pub down: bool,
     /// The lock's holder before it was lost.
     pub former_leader: Option<String>,
+    /// When the answers were asked for that were last looked at in a race.
+    pub heard_round: Option<Moment>,
     /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
     pub newest_timeline: Timeline,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
@@ -189,6 +191,7 @@ impl Default for Memory {
             backoff: None,
             down: false,
             former_leader: None,
+            heard_round: None,
             newest_timeline: Timeline(0),
             request_refused: false,
             heir_seen: None,
@@ -396,7 +399,8 @@ impl Memory {
     }
 
     fn absorb_server(&mut self, view: &View) {
-        let promoting = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        let running = matches!(&view.running, Some(running) if running.task == Task::Promote);
+        let promoting = running || super::leader::was_just_promoted(view);
         if view.server.is_primary() {
             if self.role != Role::Primary {
                 self.history_written = None;
@@ -411,7 +415,7 @@ impl Memory {
                 (false, true) => Role::StandbyLeader,
                 (false, false) => Role::Replica,
             };
-            self.checkpoint_pending = false;
+            self.checkpoint_pending &= promoting;
             self.seen_up = true;
         } else if view.server.postmaster.is_none() && view.running.is_none() {
             self.absorb_stopped_server(view);

@@ -172,6 +172,48 @@ fn the_member_with_most_of_the_log_takes_the_lock_and_ties_are_broken() {
     assert_eq!(race(100, &[("b", 100), ("c", 100)]), (960, Action::Store(StoreCall::Acquire)));
 }
 
+/// A silent member delays the answers by two seconds, a busy store what is done with them; neither may make the race begin
+/// anew each time. `make faults` had no leader until the silent member's key was gone.
+#[test]
+fn answers_that_come_late_are_looked_at() {
+    let mut free = view(None);
+    free.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    let (role, announced, followed) = (Role::Replica, Some(Role::Replica), Some(None));
+    let mut memory = Memory { role, announced, followed, ..Memory::default() };
+    assert!(matches!(decide(&free, &mut memory).action, Action::Run(Errand::Probe { .. })));
+    let answers = |position| [("b".to_owned(), Some(status(position))), ("c".to_owned(), None)].into();
+    let at = |milliseconds| {
+        let mut later = free.clone();
+        later.now = NOW + Duration::from_millis(milliseconds);
+        later.store.member_written_at = Some(later.now);
+        if let Some((_, read_at)) = &mut later.store.snapshot {
+            *read_at = later.now;
+        }
+        later.probes = Some(ProbeRound { begun_at: NOW, answers: answers(90) });
+        later
+    };
+    assert_eq!(expect(&at(2_000), memory.clone(), 960), Action::Store(StoreCall::Acquire));
+
+    let mut busy = memory.clone();
+    for milliseconds in [2_000, 2_600, 3_200, 3_800] {
+        let mut later = at(milliseconds);
+        later.store.in_flight = Some(StoreCallKind::TouchMember);
+        let verdict = decide(&later, &mut busy);
+        assert!(matches!((verdict.rule, &verdict.action), (960, Action::Wait { .. })), "{verdict:?}");
+    }
+    assert_eq!(expect(&at(3_900), busy.clone(), 960), Action::Store(StoreCall::Acquire));
+    let verdict = decide(&at(4_100), &mut busy);
+    assert!(matches!(verdict.action, Action::Run(Errand::Probe { .. })), "they are too old now: {verdict:?}");
+
+    // Whoever stands back asks again after the pause, counted from the answers.
+    let mut behind = at(2_000);
+    behind.probes = Some(ProbeRound { begun_at: NOW, answers: answers(900) });
+    assert!(matches!(decide(&behind, &mut memory).action, Action::Wait { .. }));
+    let again = at(2_750);
+    behind = View { now: again.now, store: again.store, ..behind };
+    assert!(matches!(decide(&behind, &mut memory).action, Action::Run(Errand::Probe { .. })));
+}
+
 /// A bench run gave the lock to a member at 0/413E1A8 while another had 0/413E258 and answered with an older reading.
 #[test]
 fn a_member_that_still_receives_is_asked_again() {
@@ -279,6 +321,15 @@ fn a_promotion_is_not_begun_twice() {
     let finished = FinishedTask { number: 1, task: Task::Promote, outcome: TaskOutcome::Done, at: NOW };
     promoted.finished = Some(finished);
     assert!(matches!(expect(&promoted, memory.clone(), 825), Action::Wait { .. }));
+
+    // REW-08: nor is it forgotten that its checkpoint is due: `make faults` saw pg_rewind run against a server without it.
+    let mut after = memory.clone();
+    assert!(matches!(decide(&promoted, &mut after).action, Action::Wait { .. }));
+    assert_eq!((after.role, after.checkpoint_pending), (Role::Promoted, true));
+    promoted.server.status = Some(PostmasterStatus::Ready);
+    after.announced = Some(Role::Primary);
+    assert_eq!(expect(&promoted, after, 860), Action::Run(Errand::CheckpointAfterPromote));
+    promoted.server.status = Some(PostmasterStatus::Standby);
     promoted.finished.as_mut().expect("just set").at = NOW - Duration::from_secs(2);
     assert_eq!(expect(&promoted, memory, 825), Action::Begin(Task::Promote));
 }

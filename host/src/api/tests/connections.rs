@@ -104,6 +104,30 @@ async fn a_head_may_come_in_pieces() {
     assert_eq!(exchange(stream, b"\n").await, UP);
 }
 
+/// Load balancers know no other answer than a status line, whatever they sent.
+#[tokio::test]
+async fn a_status_line_is_all_there_is() {
+    let served = Served::start(leader(), Options::default()).await;
+    for request in [
+        "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /primary HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}",
+        "OPTIONS /primary HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+        "OPTIONS / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(served.send(request).await, UP, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn announcements_of_a_distributed_database_are_taken() {
+    let served = Served::start(leader(), Options::default()).await;
+    let body = r#"{"type": "before_demote", "group": 1, "leader": "a", "timeout": 30, "cooldown": 10}"#;
+    for target in ["/citus", "/mpp"] {
+        let answer = served.ask("POST", target, Some(body)).await;
+        assert_eq!((answer.status.as_str(), answer.body.as_str()), ("200 OK", "OK"), "{target}");
+    }
+}
+
 /// A client that sends its whole body before it reads gets its answer all the same.
 #[tokio::test]
 async fn bodies_have_an_end() {

@@ -2,11 +2,12 @@
 //! it comes. What is called, and what the answers mean, it does not know.
 
 use super::CtlSettings;
+use crate::tls::{TlsError, private_key, private_key_pem};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,8 +64,10 @@ pub fn member_client(ctl: &CtlSettings, verify: Verify) -> Result<reqwest::Clien
 
 fn identity(ctl: &CtlSettings, certfile: &Path) -> Result<reqwest::Identity, CallError> {
     let mut pem = std::fs::read(certfile).map_err(|error| wrong(certfile, &error))?;
-    if let Some(keyfile) = &ctl.keyfile {
-        pem.extend(std::fs::read(keyfile).map_err(|error| wrong(keyfile, &error))?);
+    let keyfile = ctl.keyfile.as_deref().unwrap_or(certfile);
+    let key = private_key_pem(keyfile, ctl.keyfile_password.as_ref()).map_err(|error| unopened(keyfile, error))?;
+    if !pem.ends_with(key.as_bytes()) {
+        pem.extend(key.as_bytes());
     }
     reqwest::Identity::from_pem(&pem).map_err(|error| wrong(certfile, &error))
 }
@@ -82,7 +85,7 @@ fn tls(ctl: &CtlSettings, verify: Verify) -> Result<ClientConfig, CallError> {
         return Ok(builder.with_no_client_auth());
     };
     let keyfile = ctl.keyfile.as_ref().unwrap_or(certfile);
-    let key = PrivateKeyDer::from_pem_file(keyfile).map_err(|error| wrong(keyfile, &error))?;
+    let key = private_key(keyfile, ctl.keyfile_password.as_ref()).map_err(|error| unopened(keyfile, error))?;
     builder.with_client_auth_cert(certificates(certfile)?, key).map_err(|error| wrong(certfile, &error))
 }
 
@@ -100,6 +103,10 @@ fn known(ctl: &CtlSettings, verify: Verify, provider: &Arc<CryptoProvider>) -> R
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CallError> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     certificates.map_err(|error| wrong(path, &error))
+}
+
+fn unopened(path: &Path, TlsError(reason): TlsError) -> CallError {
+    CallError { file: path.display().to_string(), reason }
 }
 
 fn wrong(path: &Path, error: &dyn std::fmt::Display) -> CallError {

@@ -250,7 +250,10 @@ impl Backend for Mutant {
             if any || (cx.cancelled() && !self.is(Fault::IgnoresCancel)) {
                 return Ok(WatchEnd::Cancelled);
             }
-            let at = self.read(&self.watching, &cx)?.1.to_string();
+            let at = match self.read(&self.watching, &cx) {
+                Err(_) if cx.left() <= LOOK => return Ok(WatchEnd::Deadline),
+                answer => answer?.1.to_string(),
+            };
             if first && self.is(Fault::LosesChanges) {
                 from.clone_from(&at);
             }

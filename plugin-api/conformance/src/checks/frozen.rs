@@ -2,7 +2,7 @@
 
 use crate::checks::faults::RECOVERY;
 use crate::checks::lock::LATE;
-use crate::context::{Context, Stop, Verdict, ensure, now, within};
+use crate::context::{Context, Stop, Verdict, conclusive, ensure, now, within};
 use crate::holder::Holder;
 use crate::object::Object;
 use std::time::Duration;
@@ -15,9 +15,21 @@ pub(crate) fn frozen_holder(context: &Context) -> Verdict {
     let other = context.member("other")?;
     other.load()?;
     let mut holder = Holder::start(context, "frozen", ttl)?;
-    ensure!(holder.ask("acquire")? == "lease", "a free lock was refused to another process");
-    ensure!(holder.ask("renew")? == "lease", "another process can not keep its lock");
-    ensure!(other.acquire()?.is_none(), "a lock that another process holds was given away");
+    conclusive(|| {
+        let start = now();
+        ensure!(holder.ask("acquire")? == "lease", "a free lock was refused to another process");
+        let kept = holder.ask("renew")?;
+        let lease = other.acquire()?;
+        if now().duration_since(start) >= ttl {
+            if let Some(lease) = lease {
+                other.release(&lease)?;
+            }
+            return Ok(None);
+        }
+        ensure!(kept == "lease", "another process can not keep its lock: {kept}");
+        ensure!(lease.is_none(), "a lock that another process holds was given away");
+        Ok(Some(kept))
+    })?;
     holder.freeze()?;
     let start = now();
     let free = within(ttl + LATE, || Ok(other.acquire()?.is_some()))?;

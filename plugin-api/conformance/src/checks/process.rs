@@ -1,9 +1,9 @@
 //! The process around the plugin: nothing is left behind, nothing that belongs to all is changed.
 
-use crate::context::{Baseline, Context, Verdict, ensure, within};
-use crate::object::BUDGET;
+use crate::context::{Baseline, Context, Stop, Verdict, ensure, within};
+use crate::object::{BUDGET, Object};
+use regent_plugin_api::abi::WatchEnd;
 use regent_plugin_api::host::{Expect, KeyKind};
-use std::time::Duration;
 
 fn count(folder: &str) -> usize {
     std::fs::read_dir(folder).map_or(0, Iterator::count)
@@ -18,11 +18,15 @@ fn descriptors() -> usize {
     count("/proc/self/fd")
 }
 
-fn use_once(context: &Context) -> Result<(), crate::context::Stop> {
+/// All that the daemon does with an object. The watch is woken by another member, so that it ends when it has begun.
+fn use_once(context: &Context, other: &Object) -> Result<(), Stop> {
     let a = context.member("a")?;
     a.touch_in(BUDGET, b"{}")?;
     let cursor = a.load()?.cursor;
-    a.watch(Duration::from_millis(5), &cursor)?;
+    other.put(KeyKind::Config, cursor.as_bytes(), &Expect::Any)?;
+    let end = a.watch(BUDGET, &cursor)?;
+    let known = [WatchEnd::CHANGED, WatchEnd::UNSUPPORTED].contains(&end);
+    ensure!(known, "a watch of what changed already ended otherwise: {end:?}");
     a.close()?;
     Ok(())
 }
@@ -63,14 +67,15 @@ pub(crate) fn leaks(context: &Context) -> Verdict {
     const TIMES: usize = 1000;
     const LIKE_THE_DAEMON: usize = 25;
     // What is made once for all objects is there before anything is counted.
+    let other = context.member("other")?;
     for _ in 0..LIKE_THE_DAEMON {
-        use_once(context)?;
+        use_once(context, &other)?;
     }
     let before = Holdings::now();
     ensure!(before.descriptors > 0 && before.threads > 0 && before.kib > 0, "the process can not be looked at");
     for round in 0..TIMES {
         if round % LIKE_THE_DAEMON == 0 {
-            use_once(context)?;
+            use_once(context, &other)?;
         } else {
             let a = context.member("a")?;
             a.load()?;
@@ -87,7 +92,7 @@ pub(crate) fn side_effects(context: &Context) -> Verdict {
     let a = context.member("a")?;
     a.put(KeyKind::Config, b"1", &Expect::Any)?;
     ensure!(a.acquire()?.is_some(), "a free lock was refused");
-    use_once(context)?;
+    use_once(context, &context.member("other")?)?;
     a.close()?;
     drop(a);
     ensure!(context.baseline.facts() >= 5, "the process can not be looked at");

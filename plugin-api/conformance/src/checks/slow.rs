@@ -1,6 +1,6 @@
 //! Servers that are neither there nor gone: one that takes its time, and one that forgot its connections.
 
-use crate::checks::faults::{RECOVERY, SHORT};
+use crate::checks::faults::{RECOVERY, TRY};
 use crate::context::{Context, Stop, Verdict, ensure, within};
 use crate::object::BUDGET;
 use regent_plugin_api::abi::WatchEnd;
@@ -39,7 +39,7 @@ pub(crate) fn half_open(context: &Context) -> Verdict {
     let before = proxy.swallowed();
     proxy.half_open();
     for member in [&a, &b] {
-        let back = within(RECOVERY, || Ok(member.load_in(SHORT).is_ok()))?;
+        let back = within(RECOVERY, || Ok(member.load_in(TRY).is_ok()))?;
         ensure!(back, "after {} s still no new connection in place of a dead one", RECOVERY.as_secs());
     }
     ensure!(proxy.swallowed() > before, "nothing was sent on the dead connections: nothing was proved");

@@ -1,6 +1,7 @@
 //! The matrix of options (ETCD-02, ETCD-03, ETCD-05), good and bad.
 
 use super::*;
+use regent_plugin_sdk::ErrorKind;
 
 fn read(json: &str) -> std::result::Result<Config, String> {
     Config::read(json).map_err(|error| {

@@ -1,19 +1,28 @@
-//! TLS as libpq's `sslmode` and its companions describe it, done with rustls.
+//! TLS to PostgreSQL servers as libpq's `sslmode` and its companions describe it, done with rustls. It opens no
+//! connection and knows no server.
 
-use super::error::PgError;
+mod key;
+
+pub use key::{private_key, private_key_pem};
+
 use regent_core::model::Account;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// TLS cannot be done as it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TlsError(pub String);
+
 /// Whether a connection is encrypted.
 #[derive(Clone, Debug)]
-pub(super) enum Encryption {
+pub enum Encryption {
     /// Never.
     None,
     /// Where the server offers it.
@@ -23,7 +32,11 @@ pub(super) enum Encryption {
 }
 
 /// What `account` asks for. Connections over a socket file are never encrypted, as in libpq.
-pub(super) fn encryption(account: &Account, over_socket: bool) -> Result<Encryption, PgError> {
+///
+/// # Errors
+///
+/// A mode that is not known, or files that cannot be used.
+pub fn encryption(account: &Account, over_socket: bool) -> Result<Encryption, TlsError> {
     let option = |name: &str| account.options.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let mode = option("sslmode").unwrap_or("prefer");
     if over_socket || mode == "disable" {
@@ -35,18 +48,18 @@ pub(super) fn encryption(account: &Account, over_socket: bool) -> Result<Encrypt
         // A root certificate given with `require` is used like with `verify-ca`.
         ("require" | "verify-ca", root) => trusted(provider.clone(), root, account, Names::Any)?,
         ("verify-full", root) => trusted(provider.clone(), root, account, Names::MustMatch)?,
-        (other, _) => return Err(PgError::Tls(format!("sslmode {other:?} is not known"))),
+        (other, _) => return Err(TlsError(format!("sslmode {other:?} is not known"))),
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| PgError::Tls(error.to_string()))?
+        .map_err(|error| TlsError(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let config = match (option("sslcert"), option("sslkey")) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(Path::new(certificate))?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(Path::new(key), &error))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| PgError::Tls(error.to_string()))?
+            let key = private_key(Path::new(key), account.sslpassword.as_ref())?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| TlsError(error.to_string()))?
         }
         _ => builder.with_no_client_auth(),
     };
@@ -54,15 +67,15 @@ pub(super) fn encryption(account: &Account, over_socket: bool) -> Result<Encrypt
     Ok(if matches!(mode, "allow" | "prefer") { Encryption::Preferred(config) } else { Encryption::Required(config) })
 }
 
-fn unusable(path: &Path, error: &dyn std::fmt::Display) -> PgError {
-    PgError::Tls(format!("{} cannot be used: {error}", path.display()))
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> TlsError {
+    TlsError(format!("{} cannot be used: {error}", path.display()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PgError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unusable(path, &error))
 }
 
-fn revocations(account: &Account) -> Result<Vec<CertificateRevocationListDer<'static>>, PgError> {
+fn revocations(account: &Account) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let mut files: Vec<PathBuf> = account.options.get("sslcrl").map(PathBuf::from).into_iter().collect();
     if let Some(folder) = account.options.get("sslcrldir") {
         let entries = std::fs::read_dir(folder).map_err(|error| unusable(Path::new(folder), &error))?;
@@ -81,8 +94,8 @@ fn trusted(
     root: Option<&str>,
     account: &Account,
     names: Names,
-) -> Result<Arc<dyn ServerCertVerifier>, PgError> {
-    let root = root.ok_or_else(|| PgError::Tls("this sslmode needs sslrootcert".into()))?;
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let root = root.ok_or_else(|| TlsError("this sslmode needs sslrootcert".into()))?;
     let anchors = certificates(Path::new(root))?;
     let mut store = RootCertStore::empty();
     for anchor in &anchors {
@@ -92,7 +105,7 @@ fn trusted(
         .with_crls(revocations(account)?)
         .allow_unknown_revocation_status()
         .build()
-        .map_err(|error| PgError::Tls(error.to_string()))?;
+        .map_err(|error| TlsError(error.to_string()))?;
     Ok(Arc::new(TrustedServer { chain, anchors, names }))
 }
 

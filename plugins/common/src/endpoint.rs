@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-/// The port of an etcd server's clients.
-pub(crate) const PORT: u16 = 2379;
-
 /// One server's address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// Encrypted.
     pub tls: bool,
     /// Name or address, without brackets.
@@ -18,7 +15,7 @@ pub(crate) struct Endpoint {
 
 /// A name and a password.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credentials {
+pub struct Credentials {
     /// The user.
     pub username: String,
     /// Their password.
@@ -47,7 +44,7 @@ impl fmt::Display for Endpoint {
 ///
 /// # Errors
 /// One phrase without the text itself, which may hold a password.
-pub(crate) fn parse(text: &str, tls: bool, port: u16) -> Result<(Endpoint, Option<Credentials>), String> {
+pub fn parse(text: &str, tls: bool, port: u16) -> Result<(Endpoint, Option<Credentials>), String> {
     let text = text.trim();
     let (tls, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (is_tls(scheme)?, rest),
@@ -72,7 +69,7 @@ pub(crate) fn parse(text: &str, tls: bool, port: u16) -> Result<(Endpoint, Optio
 ///
 /// # Errors
 /// When it is neither `http` nor `https`.
-pub(crate) fn is_tls(scheme: &str) -> Result<bool, String> {
+pub fn is_tls(scheme: &str) -> Result<bool, String> {
     match scheme.trim().to_ascii_lowercase().as_str() {
         "http" => Ok(false),
         "https" => Ok(true),
@@ -100,7 +97,7 @@ fn host_and_port(address: &str, default: u16) -> Result<(&str, u16), String> {
 ///
 /// # Errors
 /// When it is none.
-pub(crate) fn number(text: &str) -> Result<u16, String> {
+pub fn number(text: &str) -> Result<u16, String> {
     let port = text.trim().parse::<u16>().ok().filter(|port| *port > 0);
     port.ok_or_else(|| format!("{text:?} is no port from 1 to 65535"))
 }
@@ -139,7 +136,7 @@ mod tests {
     #[test]
     fn addresses_are_read_however_they_are_written() {
         let check = |text: &str, expected: &str| {
-            let read = parse(text, false, PORT).map(|(endpoint, _)| endpoint.to_string());
+            let read = parse(text, false, 2379).map(|(endpoint, _)| endpoint.to_string());
             assert_eq!(read.unwrap_or_else(|why| why), expected, "{text}");
         };
         check("etcd", "http://etcd:2379");
@@ -160,7 +157,7 @@ mod tests {
 
     #[test]
     fn credentials_are_taken_from_a_url() {
-        let (_, found) = parse("http://us%3Aer:p%40ss%zz@etcd", false, PORT).unwrap();
+        let (_, found) = parse("http://us%3Aer:p%40ss%zz@etcd", false, 2379).unwrap();
         let found = found.unwrap();
         assert_eq!((found.username.as_str(), found.password.as_str()), ("us:er", "p@ss%zz"));
         assert!(!format!("{found:?}").contains("p@ss"));

@@ -10,26 +10,27 @@ use tokio::sync::watch;
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Runs calls until it is closed.
-pub(crate) struct Runtime {
+pub struct Runtime {
+    store: &'static str,
     inner: RwLock<Option<tokio::runtime::Runtime>>,
     /// Rung whenever some call was taken back; `true` once it is closed.
     bell: watch::Sender<bool>,
 }
 
 impl Runtime {
-    /// One thread for sockets and timers.
+    /// One thread for sockets and timers, named after the store.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn new() -> Result<Runtime> {
+    pub fn new(store: &'static str) -> Result<Runtime> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(4)
-            .thread_name("etcd3")
+            .thread_name(store)
             .enable_all()
             .build()
-            .map_err(|error| DcsError::new(ErrorKind::Internal, format!("no runtime for etcd3: {error}")))?;
-        Ok(Runtime { inner: RwLock::new(Some(runtime)), bell: watch::Sender::new(false) })
+            .map_err(|error| DcsError::new(ErrorKind::Internal, format!("no runtime for {store}: {error}")))?;
+        Ok(Runtime { store, inner: RwLock::new(Some(runtime)), bell: watch::Sender::new(false) })
     }
 
     /// Lets every call look whether it was taken back.
@@ -49,7 +50,7 @@ impl Runtime {
                 biased;
                 error = taken_back(&mut bell, cx) => Err(error),
                 outcome = tokio::time::timeout(cx.left() + GRACE, work) => outcome.unwrap_or_else(|_| {
-                    Err(DcsError::new(late, "etcd did not answer in time"))
+                    Err(DcsError::new(late, format!("{} did not answer in time", self.store)))
                 }),
             }
         })

@@ -19,22 +19,30 @@ const SINGLE: [(KeyKind, &str); 8] = [
 
 /// One cluster's keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys {
+pub struct Keys {
     prefix: String,
     member: String,
 }
 
 impl Keys {
-    /// The keys of that cluster, and the name of this member.
+    /// The keys of that cluster below the root, and the name of this member.
     pub fn new(namespace: &str, scope: &str, member: &str) -> Keys {
+        Keys::below("/", namespace, scope, member)
+    }
+
+    /// The same where the store's keys do not begin with a slash.
+    pub fn relative(namespace: &str, scope: &str, member: &str) -> Keys {
+        Keys::below("", namespace, scope, member)
+    }
+
+    fn below(root: &str, namespace: &str, scope: &str, member: &str) -> Keys {
         let joined = format!("{namespace}/{scope}");
-        let mut prefix = String::with_capacity(joined.len() + 2);
+        let mut prefix = root.to_owned();
         for part in joined.split('/').filter(|part| !part.is_empty()) {
-            prefix.push('/');
             prefix.push_str(part);
+            // With the slash, or `demo` would own the keys of `demo2`.
+            prefix.push('/');
         }
-        // With the slash, or `demo` would own the keys of `demo2`.
-        prefix.push('/');
         Keys { prefix, member: member.to_owned() }
     }
 
@@ -101,6 +109,7 @@ mod tests {
             let keys = Keys::new(namespace, scope, "node1");
             assert_eq!(keys.prefix(), "/service/demo/");
         }
+        assert_eq!(Keys::relative("/service", "demo", "node1").prefix(), "service/demo/");
         let keys = Keys::new("service", "demo", "node1");
         let check = |kind: KeyKind, name: &str, path: &str| {
             let key = Key { kind, name: name.to_owned() };

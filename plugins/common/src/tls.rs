@@ -8,7 +8,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::sync::Arc;
-use tonic::transport::{ClientTlsConfig, Identity};
 
 /// Where distributions keep the authorities that everybody trusts.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -19,7 +18,7 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 ];
 
 /// The files as configured.
-pub(crate) struct Files {
+pub struct Files {
     /// `cacert`
     pub ca: Option<String>,
     /// `cert`
@@ -30,7 +29,7 @@ pub(crate) struct Files {
 
 /// The files as read.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Tls {
+pub struct Tls {
     /// Whom we trust; `None`: whom the system trusts.
     authorities: Option<Vec<CertificateDer<'static>>>,
     /// Our certificate with its key, PEM.
@@ -71,28 +70,30 @@ impl Tls {
         Ok(Tls { authorities, identity })
     }
 
-    /// How tonic is to encrypt, and who looks at the server's certificate.
-    ///
-    /// # Errors
-    /// One phrase.
-    pub fn client(&self) -> Result<(ClientTlsConfig, Arc<dyn ServerCertVerifier>), String> {
-        let mut config = ClientTlsConfig::new();
-        if let Some((certificate, key)) = &self.identity {
-            config = config.identity(Identity::from_pem(certificate, key));
-        }
-        Ok((config, Arc::new(self.verifier()?)))
+    /// Our certificate and its key, PEM.
+    pub fn identity(&self) -> Option<(&[u8], &[u8])> {
+        self.identity.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice()))
     }
 
-    /// The same for plain HTTPS.
+    /// Who looks at the server's certificate.
     ///
     /// # Errors
     /// One phrase.
-    pub fn https(&self) -> Result<rustls::ClientConfig, String> {
+    pub fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        Ok(Arc::new(self.known_authorities()?))
+    }
+
+    /// How to encrypt; without `verify` whoever answers is believed to be the server.
+    ///
+    /// # Errors
+    /// One phrase.
+    pub fn https(&self, verify: bool) -> Result<rustls::ClientConfig, String> {
+        let verifier = if verify { self.verifier()? } else { Arc::new(Anybody(provider())) };
         let builder = rustls::ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(self.verifier()?));
+            .with_custom_certificate_verifier(verifier);
         let Some((certificate, key)) = &self.identity else {
             return Ok(builder.with_no_client_auth());
         };
@@ -101,7 +102,7 @@ impl Tls {
         builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())
     }
 
-    fn verifier(&self) -> Result<Verifier, String> {
+    fn known_authorities(&self) -> Result<Verifier, String> {
         let pinned = self.authorities.clone().unwrap_or_default();
         let mut roots = RootCertStore::empty();
         match &self.authorities {
@@ -194,5 +195,46 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+/// No checks but that the other side has the key of the certificate that it shows.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
