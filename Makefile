@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers demo test simulate faults lint deny bench install
+.PHONY: help setup setup-etcd setup-peers components demo test simulate faults lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -52,6 +52,13 @@ setup-etcd:
 setup-peers:
 	@tests/setup.sh --peers
 
+# Methods that run in the sandbox, for the machine that they run on; what the tests make of them is tested here.
+components:
+	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" ]; then \
+	    cd wasm-methods && $(CARGO) build --locked --release --target wasm32-wasip2 --target-dir target && \
+	    $(CARGO) test --locked --quiet --target-dir target; \
+	fi
+
 demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 	$(CARGO) build --release -p regent -p regent-dcs-$(DCS)
 	$(TARGET)/release/regent demo --nodes $(NODES) $(if $(filter-out local,$(DCS)),--dcs $(DCS))
@@ -59,7 +66,7 @@ demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 # The tests of whole clusters run the programs built here. Without nextest they run one by one,
 # because they share the machine's two or three cores and its clock.
 test: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
-test: setup-peers
+test: setup-peers components
 	$(CARGO) build --workspace
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    echo "$(CARGO) nextest run --workspace"; \
@@ -77,6 +84,7 @@ simulate:
 
 lint:
 	$(CARGO) fmt --all --check
+	cd wasm-methods && $(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --quiet -p regent-tidy
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
@@ -99,7 +107,7 @@ bench: setup-peers
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
-install: setup-etcd
+install: setup-etcd components
 	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
 	install -m 755 $(TARGET)/release/regent $(TARGET)/release/regentctl $(DESTDIR)$(PREFIX)/bin/
@@ -107,4 +115,8 @@ install: setup-etcd
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(TARGET)/release/regentctl man >$(DESTDIR)$(PREFIX)/share/man/man1/regentctl.1
 	$(TARGET)/release/regentctl completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/regentctl
+	@if [ -f wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm ]; then \
+	    install -D -m 644 wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm \
+	        $(DESTDIR)$(PREFIX)/lib/regent/methods/tar-restore.wasm; \
+	else echo 'the method tar-restore was not built: make components builds it'; fi
 	@if [ '$(PATRONICTL)' = 1 ]; then ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; fi

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo,
 # the compiler of protocol buffers (the etcd backend is built with it), etcd, and for the tests beside
-# others HAProxy, Consul and a Patroni of its own.
+# others HAProxy, Consul, a Patroni of its own and Rust's library for WebAssembly.
 #
 # Installs Debian packages when it may (root, apt-get), and otherwise says what is missing and how
 # to get it. It never creates or starts a PostgreSQL cluster of the system.
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
-#   tests/setup.sh --peers      the same, with HAProxy, Consul and Patroni, without which some tests are skipped
+#   tests/setup.sh --peers      the same, with HAProxy, Consul, Patroni and Rust's library for WebAssembly,
+#                               without which some tests are skipped
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
 set -euo pipefail
@@ -245,6 +246,18 @@ check_peer() {
     say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,psycopg3]==$PEER'"
 }
 
+# The shipped components, and the hostile ones of the tests, are built for another machine than this.
+check_components() {
+    local target=wasm32-wasip2
+    [[ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$target" ]] && return 0
+    if [[ "$1" == install ]] && command -v rustup >/dev/null 2>&1; then
+        say "installing Rust's library for $target"
+        rustup target add "$target" >&2 && return 0
+    fi
+    say "SKIPPED: the tests of sandboxed methods: Rust's library for $target is missing"
+    say "  rustup target add $target"
+}
+
 # PostgreSQL refuses to run as root, and so do we.
 check_user() {
     [[ "$(id -u)" -ne 0 ]] && return 0
@@ -276,6 +289,7 @@ main() {
         check_haproxy "$mode"
         check_consul "$mode"
         check_peer "$mode"
+        check_components "$mode"
     fi
     return "$failed"
 }

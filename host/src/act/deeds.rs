@@ -3,8 +3,7 @@
 use super::site::recovery_overrides;
 use super::{ErrandWork, TaskWork, errands};
 use crate::config::Effective;
-use crate::methods;
-use crate::methods::{MethodError, Progress};
+use crate::methods::MethodError;
 use crate::observe::server::ServerEvent;
 use crate::postgres::{
     self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Recovery, Server, Wanted,
@@ -19,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// A stop's limit: the rules escalate or fence long before; this only bounds a postmaster that nothing ends.
-const STOP_LIMIT: Duration = Duration::from_secs(3600);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The checkpoint before a stop makes the stop short; past this it is not worth waiting for.
 const CHECKPOINT_LIMIT: Duration = Duration::from_secs(60);
@@ -63,7 +62,7 @@ impl StopControl {
 #[derive(Clone, Debug)]
 pub struct Deeds {
     server: Server,
-    effective: Arc<Effective>,
+    pub(super) effective: Arc<Effective>,
     pending: Arc<Mutex<BTreeMap<String, (String, String)>>>,
     pub(super) callbacks: Arc<Callbacks>,
     events: Option<mpsc::Sender<ServerEvent>>,
@@ -213,43 +212,6 @@ impl Deeds {
         Ok(TaskOutcome::Done)
     }
 
-    async fn bootstrap(&self) -> Result<(), MethodError> {
-        let bootstrap = &self.effective.bootstrap;
-        let wanted = match &bootstrap.method {
-            Some(method) => {
-                methods::bootstrap_custom(&self.server, method, bootstrap).await?;
-                let synchronous_standby_names = self.names.clone();
-                Wanted { synchronous_standby_names, ..Wanted::custom_bootstrap(bootstrap) }
-            }
-            None => {
-                methods::bootstrap_initdb(&self.server, bootstrap).await?;
-                self.wanted_primary()
-            }
-        };
-        self.launch_and_wait(&wanted, Role::Primary).await?;
-        methods::post_bootstrap(&self.server, bootstrap).await?;
-        if bootstrap.method.is_some() {
-            self.server.configure(&self.wanted_primary()).await?;
-            self.server.reload(&mut self.connection()).await?;
-        }
-        Ok(())
-    }
-
-    async fn clone_from(&self, source: Option<Source>, only_basebackup: bool) -> Result<(), MethodError> {
-        // Whoever copies the remote side is the first of a standby cluster.
-        let site = self.effective.settings.standby_cluster.as_ref();
-        let first = site.filter(|_| source.as_ref().is_none_or(Source::is_remote));
-        let configured =
-            first.map_or(&self.effective.server.create_replica_methods, |site| &site.create_replica_methods);
-        let basebackup = ["basebackup".to_owned()];
-        let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
-        let progress = |progress: Progress| tracing::debug!("{}: {} bytes", progress.method, progress.bytes);
-        let method = methods::create_replica(&self.server, source.as_ref(), order, &progress).await?;
-        tracing::info!("the replica was made by {method}");
-        let target = source.map_or(FollowTarget::None, |source| FollowTarget::Source(self.with_slot(source)));
-        Ok(self.launch_and_wait(&self.wanted_replica(target), Role::Replica).await?)
-    }
-
     /// Crash recovery in single-user mode; where a restored backup waits for its own recovery, that comes first
     /// (HA-61).
     async fn recover(&self) -> Result<(), PgError> {
@@ -261,28 +223,18 @@ impl Deeds {
         self.server.single_user_recovery(WORK_LIMIT).await
     }
 
-    /// A clone takes no slot, for there is none yet; the standby that comes of it does.
-    fn with_slot(&self, source: Source) -> Source {
-        if source.is_remote() {
-            return source;
-        }
-        let slot =
-            self.effective.settings.use_slots.then(|| regent_core::decide::slot_name(&self.server.settings.name));
-        Source { slot, ..source }
-    }
-
     async fn start(&self, mode: &StartMode) -> Result<(), PgError> {
         let (wanted, role) = match mode {
             StartMode::Primary => (self.wanted_primary(), Role::Primary),
             StartMode::Follow(source) => (self.wanted_replica(FollowTarget::Source(source.clone())), Role::Replica),
             StartMode::Standby => (self.wanted_replica(FollowTarget::None), Role::Replica),
         };
-        self.launch_and_wait(&wanted, role).await
+        self.launch_and_wait(&wanted, role).await.map(drop)
     }
 
     /// Starts the server and waits until it takes connections. It may recover for as long as it lives: how long is too
     /// long is for the rules to say.
-    async fn launch_and_wait(&self, wanted: &Wanted, role: Role) -> Result<(), PgError> {
+    pub(super) async fn launch_and_wait(&self, wanted: &Wanted, role: Role) -> Result<Postmaster, PgError> {
         let (postmaster, written) = self.server.launch(wanted).await?;
         self.set_pending(written.held_back);
         if let Some(events) = &self.events
@@ -293,7 +245,7 @@ impl Deeds {
         self.server.wait_until_up(postmaster, STOP_LIMIT).await?;
         self.server.save_configuration().await?;
         tracing::info!("the server is up as {role}");
-        Ok(())
+        Ok(postmaster)
     }
 
     async fn stop(

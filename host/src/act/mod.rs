@@ -1,6 +1,7 @@
 //! Performs one action each: idempotent, cancellable by being dropped, under a deadline. It leaves no decision open:
 //! an `if` about the cluster does not belong here.
 
+mod creation;
 mod deeds;
 mod errands;
 mod site;

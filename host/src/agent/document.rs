@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 pub fn state(view: &View, memory: &Memory) -> PgState {
     if let Some(running) = &view.running {
         match &running.task {
-            Task::Bootstrap => return PgState::InitializingNewCluster,
+            Task::Bootstrap if !view.settings.custom_bootstrap => return PgState::InitializingNewCluster,
+            Task::Bootstrap if view.server.postmaster.is_some() => return PgState::StartingAfterCustomBootstrap,
+            Task::Bootstrap => return PgState::RunningCustomBootstrap,
             Task::Clone { .. } => return PgState::CreatingReplica,
             Task::Start(_) => return PgState::Starting,
             Task::Stop { .. } | Task::Wipe if view.server.postmaster.is_some() => {
@@ -34,7 +36,9 @@ fn stopped_state(view: &View, memory: &Memory) -> PgState {
     match &view.finished {
         Some(FinishedTask { task: Task::Start(_), outcome: TaskOutcome::Failed(_), .. }) => PgState::StartFailed,
         Some(FinishedTask { task: Task::Restart(_), outcome: TaskOutcome::Failed(_), .. }) => PgState::RestartFailed,
-        Some(FinishedTask { task: Task::Bootstrap, outcome: TaskOutcome::Failed(_), .. }) => PgState::InitdbFailed,
+        Some(FinishedTask { task: Task::Bootstrap, outcome: TaskOutcome::Failed(_), .. }) => {
+            if view.settings.custom_bootstrap { PgState::CustomBootstrapFailed } else { PgState::InitdbFailed }
+        }
         Some(FinishedTask { task: Task::Start(StartMode::Primary), .. }) => PgState::Crashed,
         _ if memory.role == Role::Primary && view.server.data_directory == DataDirectory::Initialized => {
             PgState::Crashed

@@ -37,6 +37,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Decisions in a row without a pause, after which something is wrong with the rules: the loop takes a breath.
 const DECISIONS_IN_A_ROW: usize = 64;
 
+/// What was cancelled may take ten seconds to end before it is killed, which nobody else would do.
+const CANCEL_LIMIT: Duration = Duration::from_secs(15);
+
 /// What the loop is made of.
 pub struct Parts {
     /// The configuration in force.
@@ -312,6 +315,13 @@ impl Agent {
         self.leave_watchdog().await;
         if let Some(task) = self.task.take() {
             task.abort.abort();
+            // It ends at its next turn.
+            while !task.abort.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        }
+        if tokio::time::timeout(CANCEL_LIMIT, crate::postgres::settled()).await.is_err() {
+            tracing::warn!("a program that was cancelled has not ended, or what it began is not removed yet");
         }
         let server_left_running = self.view.server.postmaster.is_some();
         if let Some(guard) = self.parts.guard.take()

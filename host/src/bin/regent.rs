@@ -66,6 +66,9 @@ fn main() -> ExitCode {
     if let Some(code) = fence::guard::dispatch(std::env::args_os()) {
         return ExitCode::from(code);
     }
+    if let Some(code) = regent::methods::dispatch(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     let arguments = Arguments::parse();
     if arguments.validate_config {
         return validate(arguments.config, &arguments.checks);

@@ -11,18 +11,15 @@ pub(super) fn build(local: &Value, warnings: &mut Vec<String>) -> BootstrapSetti
     let Some(section) = at(local, "bootstrap") else {
         return BootstrapSettings::default();
     };
-    let name = some_text_at(section, "method").filter(|name| name != "initdb");
-    // A method without a command is initdb.
-    let custom = name.as_ref().and_then(|name| Some((name, section.get(name)?)));
-    let custom = custom.filter(|(_, custom)| some_text_at(custom, "command").is_some());
+    let custom = custom(local);
     let users = users(section);
     if !users.is_empty() {
         warnings.push("bootstrap.users is deprecated: create roles in bootstrap.post_bootstrap".to_owned());
     }
-    let own = custom.map(|(_, custom)| custom);
+    let own = custom.as_ref().map(|(_, custom)| *custom);
     let recovery_conf = own.and_then(|own| at(own, "recovery_conf"));
     BootstrapSettings {
-        method: custom.map(|(name, custom)| method(name, custom)),
+        method: custom.as_ref().map(|(name, custom)| method(name, custom)),
         initdb: options(section.get("initdb")),
         pg_hba: list_at(section, "pg_hba"),
         post_bootstrap: some_text_at(section, "post_bootstrap").or_else(|| some_text_at(section, "post_init")),
@@ -33,6 +30,14 @@ pub(super) fn build(local: &Value, warnings: &mut Vec<String>) -> BootstrapSetti
         }),
         keep_existing_recovery_conf: own.and_then(|own| truth_at(own, "keep_existing_recovery_conf")).unwrap_or(false),
     }
+}
+
+/// The operator's method and its section. One without a command, and without a component, is initdb.
+pub(super) fn custom(local: &Value) -> Option<(String, &Value)> {
+    let section = at(local, "bootstrap")?;
+    let name = some_text_at(section, "method").filter(|name| name != "initdb")?;
+    let custom = section.get(&name)?;
+    ["command", "wasm"].iter().any(|key| some_text_at(custom, key).is_some()).then_some((name, custom))
 }
 
 /// Roles to create (CFG-33).

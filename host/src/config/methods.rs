@@ -2,7 +2,7 @@
 
 use super::reading::{Layers, list_at, shown, some_text_at, truth_at};
 use super::units::text;
-use regent_core::model::{CommandOption, MethodSettings};
+use regent_core::model::{CommandOption, MethodSettings, StandbyCluster};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -29,11 +29,20 @@ pub(super) fn named(layers: Layers<'_>, order: &[String]) -> BTreeMap<String, Me
     names.map(section).collect()
 }
 
+/// Could a replica be made although there is nobody to copy from (BOOT-07)?
+pub(super) fn any_without_source(layers: Layers<'_>, site: Option<&StandbyCluster>) -> bool {
+    let order = site.map_or_else(|| order(layers), |site| site.create_replica_methods.clone());
+    let named = named(layers, &order);
+    order.iter().any(|name| named.get(name).is_some_and(|method| method.no_leader))
+}
+
 /// One method's section.
 pub(super) fn method(name: &str, section: &Value) -> MethodSettings {
     let flag = |key: &str| truth_at(section, key).unwrap_or(false);
+    let sandbox = super::sandbox::build(section);
+    let ours = |key: &str| NO_ARGUMENTS.contains(&key) || sandbox.is_some() && super::sandbox::KEYS.contains(&key);
     let arguments = section.as_object().into_iter().flatten();
-    let arguments = arguments.filter(|(key, value)| !NO_ARGUMENTS.contains(&key.as_str()) && !value.is_object());
+    let arguments = arguments.filter(|(key, value)| !ours(key) && !value.is_object());
     MethodSettings {
         name: name.to_owned(),
         command: some_text_at(section, "command"),
@@ -41,6 +50,7 @@ pub(super) fn method(name: &str, section: &Value) -> MethodSettings {
         no_params: flag("no_params"),
         no_leader: flag("no_leader") || flag("no_master"),
         arguments: arguments.map(|(key, value)| (key.clone(), shown(value))).collect(),
+        sandbox,
     }
 }
 
@@ -112,6 +122,11 @@ mod tests {
         let layers = Layers { local: &local, dynamic: &dynamic };
         let order = order(layers);
         assert_eq!(order, ["wal_e", "basebackup"]);
+        assert!(!any_without_source(layers, None));
+        let alone = json!({"postgresql": {"create_replica_method": "x", "wal_e": {"no_master": "on"}}});
+        let alone = Layers { local: &alone, dynamic: &dynamic };
+        assert!(any_without_source(alone, None));
+        assert!(!any_without_source(alone, Some(&StandbyCluster::default())));
         let named = named(layers, &order);
         let commands: Vec<_> = named.values().map(|method| (method.name.as_str(), method.command.as_deref())).collect();
         assert_eq!(commands, [("bare", None), ("site", Some("s")), ("wal_e", Some("w"))]);

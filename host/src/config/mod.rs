@@ -28,6 +28,7 @@ mod parameters;
 mod reading;
 mod redact;
 mod restapi;
+mod sandbox;
 mod schema;
 mod server;
 mod settings;

@@ -50,10 +50,12 @@ pub(super) fn build(layers: Layers<'_>, warnings: &mut Vec<String>) -> Settings 
         member_slots_ttl: time(dynamic, "member_slots_ttl", 1800),
         slots: slots(dynamic),
         ignore_slots: ignore_slots(dynamic),
+        clones_without_source: super::methods::any_without_source(layers, standby_cluster.as_ref()),
         standby_cluster,
         guard: fencing::mode(local, "guard.mode"),
         watchdog: fencing::mode(local, "watchdog.mode"),
         may_bootstrap: local.get("bootstrap").is_some(),
+        custom_bootstrap: super::bootstrap::custom(local).is_some(),
         tags: tags::build(local, warnings),
     }
 }

@@ -1,6 +1,7 @@
 //! The first data directory of a cluster: by initdb, or by the operator's method (usually a restore).
 
-use super::MethodError;
+use super::create::look_over;
+use super::{MethodError, Outcome, Progress, Request, sandbox};
 use crate::postgres::{NO_LIMIT, PgError, Program, Server, Tool, split};
 use regent_core::model::{BootstrapSettings, CommandOption, MethodSettings, Secret};
 use std::io::Write;
@@ -66,12 +67,25 @@ pub async fn bootstrap_custom(
     server: &Server,
     method: &MethodSettings,
     bootstrap: &BootstrapSettings,
+    progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<(), MethodError> {
-    let program = custom_program(server, method)?;
-    tracing::info!("running {}", program.command_line());
-    let status = program.inherit().await?;
-    if !status.success() {
-        return Err(MethodError::Script { name: method.name.clone(), status: crate::postgres::describe(status) });
+    let refused = |wrong| MethodError::Refused { name: method.name.clone(), wrong };
+    if let Some(settings) = &method.sandbox {
+        let request = Request { server: server.clone(), source: None };
+        match sandbox::run(method, settings, &request, sandbox::Purpose::Bootstrap, progress).await? {
+            Outcome::Done => {}
+            Outcome::TryNext(wrong) | Outcome::Fatal(wrong) => {
+                return Err(MethodError::Script { name: method.name.clone(), status: wrong });
+            }
+        }
+    } else {
+        let program = custom_program(server, method)?;
+        tracing::info!("running {}", program.command_line());
+        let status = program.logged(&method.name).await?;
+        if !status.success() {
+            return Err(MethodError::Script { name: method.name.clone(), status: crate::postgres::describe(status) });
+        }
+        look_over(server).await?.map_err(refused)?;
     }
     server.restore_configuration().await?;
     server.append_access(&bootstrap.pg_hba).await?;

@@ -18,7 +18,7 @@ pub(super) async fn run(method: &MethodSettings, request: &Request) -> Result<Ou
         program = program.env("PGPASSFILE", passfile);
     }
     tracing::info!("running {}", program.command_line());
-    let status = program.inherit().await?;
+    let status = program.logged(&method.name).await?;
     if status.success() {
         return Ok(Outcome::Done);
     }

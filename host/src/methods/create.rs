@@ -1,7 +1,8 @@
 //! Makes a replica's data directory: one method after another until one works.
 
+use super::inspect::{Maker, inspect};
 use super::{Method, MethodError, Outcome, Progress, Request};
-use crate::postgres::Server;
+use crate::postgres::{PgError, Server, blocking};
 use regent_core::model::{ServerSettings, Source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +19,10 @@ fn methods(settings: &ServerSettings, order: &[String]) -> Vec<Method> {
         .iter()
         .filter_map(|name| match (name.as_str(), settings.methods.get(name)) {
             ("basebackup", _) => Some(Method::Basebackup),
-            (_, Some(method)) => Some(Method::Command(method.clone())),
+            (_, Some(method)) => Some(match &method.sandbox {
+                Some(sandbox) => Method::Sandboxed(method.clone(), sandbox.clone()),
+                None => Method::Command(method.clone()),
+            }),
             (_, None) => {
                 tracing::error!("the replica method {name} has no section in the configuration: leaving it out");
                 None
@@ -27,14 +31,9 @@ fn methods(settings: &ServerSettings, order: &[String]) -> Vec<Method> {
         .collect()
 }
 
-/// Could a replica be made although there is nobody to copy from (BOOT-07)?
-pub fn can_run_without_source(settings: &ServerSettings, order: &[String]) -> bool {
-    methods(settings, order).iter().any(Method::works_without_source)
-}
-
 /// Makes the data directory from `source` with the methods in `order` and brings its configuration in order; returns
 /// the name of the method that worked. When none did, the data directory is removed, unless the last one wants it kept.
-/// Dropping the future ends the running method; the data directory is then as that left it.
+/// Dropping the future ends the running method; what it began is removed, unless it wants it kept.
 pub async fn create_replica(
     server: &Server,
     source: Option<&Source>,
@@ -52,7 +51,10 @@ pub async fn create_replica(
         if !keep {
             clear(server).await?;
         }
-        match with_progress(&method, &request, progress).await? {
+        let unfinished = Unfinished { server: (!keep).then_some(server) };
+        let outcome = looked_over(&method, &request, progress).await?;
+        unfinished.ended();
+        match outcome {
             Outcome::Done => {
                 tracing::info!("replica has been created using {}", method.name());
                 server.restore_configuration().await?;
@@ -76,6 +78,25 @@ pub async fn create_replica(
     Err(MethodError::NoneWorked(reason))
 }
 
+/// While a method runs. A server that were started on a part of a copy could come up, with holes in its data.
+struct Unfinished<'a> {
+    server: Option<&'a Server>,
+}
+
+impl Unfinished<'_> {
+    fn ended(mut self) {
+        self.server = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(server) = self.server {
+            server.remove_when_ended();
+        }
+    }
+}
+
 /// What cannot be removed is put aside.
 async fn clear(server: &Server) -> Result<(), MethodError> {
     if let Err(error) = server.remove_data_directory().await {
@@ -83,6 +104,49 @@ async fn clear(server: &Server) -> Result<(), MethodError> {
         server.rename_failed_data_directory().await?;
     }
     Ok(())
+}
+
+/// Runs the method; work that no server may be started on counts as none.
+async fn looked_over(
+    method: &Method,
+    request: &Request,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Outcome, MethodError> {
+    let outcome = with_progress(method, request, progress).await?;
+    // What a component made was looked over before it got into the data directory.
+    if outcome != Outcome::Done || matches!(method, Method::Sandboxed(..)) {
+        return Ok(outcome);
+    }
+    let wrong = match look_over(&request.server).await {
+        Ok(Ok(())) => return Ok(outcome),
+        Ok(Err(wrong)) => wrong,
+        // Files of another owner, say: the next method may do better.
+        Err(error) => describe(&error),
+    };
+    if method.keeps_data() {
+        request.server.rename_failed_data_directory().await?;
+    }
+    Ok(Outcome::TryNext(format!("its work was refused: {wrong}")))
+}
+
+fn describe(error: &PgError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Looks over what a program made. An `Err` inside says what is wrong with it.
+pub(super) async fn look_over(server: &Server) -> Result<Result<(), String>, PgError> {
+    let data_dir = server.settings.data_dir.clone();
+    blocking(move || {
+        if data_dir.is_dir() {
+            inspect(&data_dir, Maker::Trusted)
+        } else {
+            Ok(Err("there is no data directory".into()))
+        }
+    })
+    .await
 }
 
 async fn with_progress(
@@ -96,12 +160,16 @@ async fn with_progress(
             interval.tick().await;
             let folder = request.server.settings.data_dir.clone();
             let bytes = tokio::task::spawn_blocking(move || size_of(&folder)).await.unwrap_or(0);
-            progress(Progress { method: method.name().to_owned(), bytes });
+            let (bytes_total, files, message) = (None, None, String::new());
+            progress(Progress { method: method.name().to_owned(), bytes, bytes_total, files, message });
         }
     };
+    if matches!(method, Method::Sandboxed(..)) {
+        return Ok(method.run(request, progress).await?);
+    }
     tokio::select! {
         biased;
-        outcome = method.run(request) => Ok(outcome?),
+        outcome = method.run(request, progress) => Ok(outcome?),
         () = report => Err(MethodError::NoneWorked("the progress report ended".into())),
     }
 }
@@ -121,3 +189,6 @@ fn size_of(folder: &Path) -> u64 {
     }
     total
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,17 @@ mod basebackup;
 mod bootstrap;
 mod command;
 mod create;
+mod inspect;
 mod post_bootstrap;
+mod sandbox;
 
 pub use bootstrap::{bootstrap_custom, bootstrap_initdb};
-pub use create::{can_run_without_source, create_replica};
+pub use create::create_replica;
 pub use post_bootstrap::post_bootstrap;
+pub use sandbox::{dispatch, use_program};
 
 use crate::postgres::{PgError, Server, SplitError};
-use regent_core::model::{MethodSettings, Source};
+use regent_core::model::{MethodSettings, SandboxSettings, Source};
 
 /// What a method is given.
 #[derive(Clone, Debug)]
@@ -28,8 +31,14 @@ pub struct Request {
 pub struct Progress {
     /// The method's name.
     pub method: String,
-    /// How many bytes the data directory holds.
+    /// How many bytes are there.
     pub bytes: u64,
+    /// How many there will be, where that is known.
+    pub bytes_total: Option<u64>,
+    /// How many files are there, where the method says so.
+    pub files: Option<u64>,
+    /// What it is at, in its own words.
+    pub message: String,
 }
 
 /// How a method ended.
@@ -50,6 +59,8 @@ pub enum Method {
     Basebackup,
     /// The operator's command.
     Command(MethodSettings),
+    /// The operator's component, in its sandbox.
+    Sandboxed(MethodSettings, SandboxSettings),
 }
 
 impl Method {
@@ -57,25 +68,32 @@ impl Method {
     pub fn name(&self) -> &str {
         match self {
             Method::Basebackup => "basebackup",
-            Method::Command(settings) => &settings.name,
+            Method::Command(settings) | Method::Sandboxed(settings, _) => &settings.name,
         }
     }
 
     /// It can work without a server to copy from.
     pub fn works_without_source(&self) -> bool {
-        matches!(self, Method::Command(settings) if settings.no_leader)
+        matches!(self, Method::Command(settings) | Method::Sandboxed(settings, _) if settings.no_leader)
     }
 
-    /// It wants the data directory as it is, before and after.
+    /// It wants the data directory as it is, before and after. A component never gets what was there before.
     pub fn keeps_data(&self) -> bool {
         matches!(self, Method::Command(settings) if settings.keep_data)
     }
 
     /// Runs it. Dropping the future ends it with its whole process group.
-    pub async fn run(&self, request: &Request) -> Result<Outcome, PgError> {
+    pub async fn run(
+        &self,
+        request: &Request,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Outcome, PgError> {
         match self {
             Method::Basebackup => basebackup::run(request).await,
             Method::Command(settings) => command::run(settings, request).await,
+            Method::Sandboxed(settings, sandbox) => {
+                sandbox::run(settings, sandbox, request, sandbox::Purpose::Replica, progress).await
+            }
         }
     }
 }
@@ -104,6 +122,14 @@ pub enum MethodError {
         name: String,
         /// `exited with code=N` and its like.
         status: String,
+    },
+    /// What a method made is no data directory that a server may be started on.
+    #[error("the work of {name} was refused: {wrong}")]
+    Refused {
+        /// Which.
+        name: String,
+        /// Why.
+        wrong: String,
     },
     /// No method worked; the last one's reason.
     #[error("no replica method worked: {0}")]

@@ -110,7 +110,7 @@ async fn run_script(server: &Server, command: &str) -> Result<(), MethodError> {
     if let Some(passfile) = server.prepare_local_password(&host, port).await? {
         program = program.env("PGPASSFILE", passfile);
     }
-    let status = program.inherit().await?;
+    let status = program.logged("post_bootstrap").await?;
     if !status.success() {
         tracing::error!("post_init script {command} returned non-zero code {}", status.code().unwrap_or(-1));
         return Err(MethodError::Script { name: format!("post_init script {command}"), status: describe(status) });

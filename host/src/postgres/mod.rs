@@ -39,6 +39,7 @@ pub(crate) use connection::{identifier, literal};
 pub use conninfo::{Dsn, password_file, primary_conninfo};
 pub use control::{ControlFile, control_data, control_file, data_directory, peek_state};
 pub use error::PgError;
+pub(crate) use error::blocking;
 pub use files::{AccessRules, FollowTarget, PendingRestart, Recovery, Wanted, Written, has_recovery_signal};
 pub use history::{HistoryRow, parse_history};
 pub use monitor::monitor;
@@ -47,6 +48,7 @@ pub use process::{Ended, PidFile, ended, find_running, is_alive, postmaster_stat
 pub use promote::Followed;
 pub use replication::{Identity, Replication};
 pub(crate) use rewind::option_arguments;
+pub(crate) use run::Conversation;
 pub use run::{NO_LIMIT, Output, Program, describe, settled};
 pub use slots::SlotCopy;
 pub use start::Started;

@@ -16,13 +16,21 @@ impl Server {
         self.refuse_while_running().await?;
         let data_dir = self.settings.data_dir.clone();
         tracing::info!("removing the data directory {}", data_dir.display());
-        blocking(move || {
-            for (_, target) in outside(&data_dir) {
-                empty(&target)?;
+        blocking(move || wipe(&data_dir)).await
+    }
+
+    /// Empties the data directory as soon as the cancelled program that was filling it has ended.
+    pub(crate) fn remove_when_ended(&self) {
+        let data_dir = self.settings.data_dir.clone();
+        run::once_ended(async move {
+            if process::find_running(&data_dir).is_some() {
+                return;
             }
-            empty(&data_dir)
-        })
-        .await
+            tracing::info!("removing what was begun in {}", data_dir.display());
+            if let Err(error) = blocking(move || wipe(&data_dir)).await {
+                tracing::warn!("what was begun stays: {error}");
+            }
+        });
     }
 
     /// Puts the data directory aside as `NAME.failed`, with its log and tablespaces, for somebody to look at; what was
@@ -63,6 +71,13 @@ fn outside(data_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
         .filter_map(|link| fs::canonicalize(&link).ok().map(|target| (link, target)))
         .filter(|(_, target)| target.is_dir())
         .collect()
+}
+
+fn wipe(data_dir: &Path) -> Result<(), PgError> {
+    for (_, target) in outside(data_dir) {
+        empty(&target)?;
+    }
+    empty(data_dir)
 }
 
 fn empty(folder: &Path) -> Result<(), PgError> {
@@ -128,10 +143,7 @@ mod tests {
         // BOOT-13
         let root = tempfile::tempdir().unwrap();
         let data = directory(root.path());
-        for (_, target) in outside(&data) {
-            empty(&target).unwrap();
-        }
-        empty(&data).unwrap();
+        wipe(&data).unwrap();
         let left = |folder: &str| fs::read_dir(root.path().join(folder)).unwrap().count();
         assert_eq!((left("data"), left("wal"), left("space"), left("precious")), (0, 0, 0, 1));
         empty(&root.path().join("missing")).unwrap();

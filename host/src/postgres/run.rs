@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 use tokio::sync::watch;
 
@@ -21,9 +21,18 @@ pub const NO_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
 /// How much of a program's output is kept; it is for the log, and the end of it tells most.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
+/// How long is waited for what a program wrote before its end: it is in the pipe already, unless others hold that open.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest line of a program's output that is logged whole, in bytes.
+const LINE_BYTES_MAX: usize = 4096;
+
 /// How many cancelled programs have not ended yet. Whoever is about to change the data directory waits for zero: a
 /// cancelled clone may still be writing into it while it handles its signal.
 static ENDING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+/// How much of what cancelled work left is still to be cleared away.
+static CLEARING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
 /// A program to run.
 #[derive(Clone, Debug)]
@@ -128,9 +137,38 @@ impl Program {
         if output.status.success() { Ok(output) } else { Err(output.failure(&self.name())) }
     }
 
+    /// Runs it for as long as it takes; every line that it writes goes to the log, under `name`. Cancelled like
+    /// [`Program::output`].
+    pub async fn logged(&self, name: &str) -> Result<ExitStatus, PgError> {
+        let mut command = self.command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut group = Group::spawn(command, &self.path)?;
+        let streams = group.child().map(|child| (child.stdout.take(), child.stderr.take()));
+        let (stdout, stderr) = streams.unwrap_or_default();
+        // What it left running keeps writing: tasks of their own listen to the end.
+        let stdout = tokio::spawn(to_the_log(stdout, name.to_owned()));
+        let stderr = tokio::spawn(to_the_log(stderr, name.to_owned()));
+        let status = group.wait().await?;
+        let _ = tokio::time::timeout(LAST_WORDS_LIMIT, async { tokio::join!(stdout, stderr) }).await;
+        Ok(status)
+    }
+
     /// Runs it with our own standard output and error, for as long as it takes. Cancelled like [`Program::output`].
     pub async fn inherit(&self) -> Result<ExitStatus, PgError> {
         Group::spawn(self.command(), &self.path)?.wait().await
+    }
+
+    /// Starts it with pipes to its standard input and from its standard output; its standard error is ours. Dropping the
+    /// group ends it.
+    pub(crate) fn converse(&self) -> Result<Conversation, PgError> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut group = Group::spawn(command, &self.path)?;
+        let pipes = group.child().map(|child| (child.stdin.take(), child.stdout.take()));
+        match pipes {
+            Some((Some(input), Some(output))) => Ok(Conversation { group, input, output }),
+            _ => Err(PgError::NotRunning),
+        }
     }
 
     /// Starts it with our own standard output and error; dropping the group ends it.
@@ -167,10 +205,35 @@ pub fn child_environment() -> Vec<(OsString, OsString)> {
     crate::ports::environment().into_iter().filter(|(name, _)| !hidden(name)).collect()
 }
 
-/// Waits until every cancelled program has ended.
+/// Waits until every cancelled program has ended, and what it left is cleared away.
 pub async fn settled() {
+    none_left(&ENDING).await;
+    none_left(&CLEARING).await;
+}
+
+async fn none_left(count: &watch::Sender<usize>) {
     // The sender is static, so the channel cannot close.
-    let _ = ENDING.subscribe().wait_for(|ending| *ending == 0).await;
+    let _ = count.subscribe().wait_for(|left| *left == 0).await;
+}
+
+/// Does this work once every cancelled program has ended.
+pub(super) fn once_ended(work: impl Future<Output = ()> + Send + 'static) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let count = CountDown::begin(&CLEARING);
+    runtime.spawn(async move {
+        let _count = count;
+        none_left(&ENDING).await;
+        work.await;
+    });
+}
+
+/// A running child that is spoken to.
+pub(crate) struct Conversation {
+    pub(crate) group: Group,
+    pub(crate) input: tokio::process::ChildStdin,
+    pub(crate) output: tokio::process::ChildStdout,
 }
 
 /// A running child and the process group that it leads. Dropped before it ended, the group is told to end, and killed
@@ -219,10 +282,10 @@ impl Drop for Group {
             return;
         };
         signal_group(pid, Signal::TERM);
-        ENDING.send_modify(|ending| *ending += 1);
+        let count = CountDown::begin(&ENDING);
         runtime.spawn(async move {
             // Counted down also when the runtime drops this task.
-            let _count = CountDown;
+            let _count = count;
             if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
                 signal_group(pid, Signal::KILL);
                 let _ = child.wait().await;
@@ -233,11 +296,18 @@ impl Drop for Group {
     }
 }
 
-struct CountDown;
+struct CountDown(&'static watch::Sender<usize>);
+
+impl CountDown {
+    fn begin(count: &'static watch::Sender<usize>) -> CountDown {
+        count.send_modify(|left| *left += 1);
+        CountDown(count)
+    }
+}
 
 impl Drop for CountDown {
     fn drop(&mut self) {
-        ENDING.send_modify(|ending| *ending = ending.saturating_sub(1));
+        self.0.send_modify(|left| *left = left.saturating_sub(1));
     }
 }
 
@@ -245,6 +315,23 @@ fn signal_group(pid: Option<Pid>, signal: Signal) {
     if let Some(pid) = pid {
         // Whoever is gone already needs no signal.
         let _ = kill_process_group(pid, signal);
+    }
+}
+
+/// Logs a stream line by line, to its end. Long lines come in pieces.
+async fn to_the_log(stream: Option<impl AsyncRead + Unpin>, name: String) {
+    let Some(stream) = stream else {
+        return;
+    };
+    let mut stream = tokio::io::BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut piece = (&mut stream).take(LINE_BYTES_MAX as u64);
+        match piece.read_until(b'\n', &mut line).await {
+            Ok(1..) => tracing::info!("{name}: {}", String::from_utf8_lossy(&line).trim_end()),
+            _ => return,
+        }
     }
 }
 

@@ -28,7 +28,7 @@ fn a_custom_method_restores_to_a_point_and_opens() {
             recovery_conf: Some(recovery.map(|(name, value)| (name.into(), value.into())).into()),
             ..BootstrapSettings::default()
         };
-        bootstrap_custom(&b.server, &method, &bootstrap).await.unwrap();
+        bootstrap_custom(&b.server, &method, &bootstrap, &|_| {}).await.unwrap();
         let (postmaster, written) = b.server.launch(&Wanted::custom_bootstrap(&bootstrap)).await.unwrap();
         // BOOT-05, BOOT-03
         assert_eq!(

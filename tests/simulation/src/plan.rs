@@ -162,6 +162,8 @@ fn settings(rng: &mut Rng) -> Settings {
         guard: FenceMode::Automatic,
         watchdog: FenceMode::Off,
         may_bootstrap: true,
+        custom_bootstrap: false,
+        clones_without_source: false,
         tags: Tags::default(),
     }
 }

@@ -152,7 +152,12 @@ impl Case<'_> {
             .filter(|member| {
                 !matches!(
                     member.state,
-                    Some(PgState::CreatingReplica | PgState::InitializingNewCluster | PgState::Stopped)
+                    Some(
+                        PgState::CreatingReplica
+                            | PgState::InitializingNewCluster
+                            | PgState::RunningCustomBootstrap
+                            | PgState::Stopped
+                    )
                 )
             })
             .map(|member| member.name.clone())

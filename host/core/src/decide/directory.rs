@@ -42,16 +42,16 @@ pub(super) const RULES: &[Rule] = &[
         apply: publish,
     },
     Rule {
-        number: 536,
-        situation: "bootstrap",
-        sentence: "A failed bootstrap gives the claim back, sets its data directory aside and ends the daemon.",
-        apply: give_back,
-    },
-    Rule {
         number: 540,
         situation: "directory",
         sentence: "An empty data directory is cloned from a running member.",
         apply: clone,
+    },
+    Rule {
+        number: 543,
+        situation: "directory",
+        sentence: "In a cluster without a leader, a method that needs nobody to copy from makes the replica.",
+        apply: clone_from_nobody,
     },
     Rule {
         number: 545,
@@ -79,7 +79,9 @@ fn unusable(case: &mut Case<'_>) -> Decision {
         DataDirectory::Foreign => Reason::DirectoryForeign,
         _ => return None,
     };
-    if case.server_runs() {
+    // What a method left that keeps its work is no secret to whoever asks for it to be made anew.
+    let anew = reason == Reason::DirectoryForeign && case.view.requests.reinitialize.is_some();
+    if case.server_runs() || anew {
         return None;
     }
     if case.holds_lease() {
@@ -175,7 +177,12 @@ fn publish_next(case: &mut Case<'_>) -> Decision {
     }
 }
 
-fn give_back(case: &mut Case<'_>) -> Decision {
+/// Comes before what is said of a data directory that is none: a failed bootstrap leaves such ones (BOOT-18).
+pub(super) fn give_back(case: &mut Case<'_>) -> Decision {
+    let leaving = case.view.requests.shutdown;
+    if leaving && case.view.store.failing_since.is_some() {
+        return None;
+    }
     if case.memory.bootstrap == Bootstrap::Failed && case.task_is_idle() {
         if case.view.store.claimed {
             return case
@@ -186,7 +193,8 @@ fn give_back(case: &mut Case<'_>) -> Decision {
         return Some((Action::Begin(Task::SetAsideFailedBootstrap), Reason::BootstrapFailed));
     }
     let finished = matches!(&case.view.finished, Some(finished) if finished.task == Task::SetAsideFailedBootstrap);
-    (finished && case.task_is_idle()).then_some((Action::Exit { code: 1 }, Reason::BootstrapFailed))
+    let code = if leaving { 0 } else { 1 };
+    (finished && case.task_is_idle()).then_some((Action::Exit { code }, Reason::BootstrapFailed))
 }
 
 fn clone(case: &mut Case<'_>) -> Decision {
@@ -200,6 +208,22 @@ fn clone(case: &mut Case<'_>) -> Decision {
     let source = case.source_of(member).map(|source| crate::model::Source { slot: None, ..source })?;
     let reason = Reason::CloningFrom { member: member.name.clone() };
     case.begin(Task::Clone { source: Some(source), only_basebackup }, reason)
+}
+
+/// BOOT-07: from an archive, say. Whose cluster is not made yet waits for that.
+fn clone_from_nobody(case: &mut Case<'_>) -> Decision {
+    if !is_empty(case) || case.paused() || !case.view.settings.clones_without_source {
+        return None;
+    }
+    let cluster = case.fresh_cluster()?;
+    let made = match cluster.initialize.as_deref() {
+        Some(identifier) => !identifier.is_empty(),
+        None => !case.view.settings.may_bootstrap,
+    };
+    if cluster.leader.is_some() || !made || case.memory.bootstrap != Bootstrap::Idle {
+        return None;
+    }
+    case.begin(Task::Clone { source: None, only_basebackup: false }, Reason::CloningFromNobody)
 }
 
 /// One of the running replicas that offer themselves, else the leader. Which one depends on our name alone, so that

@@ -13,6 +13,12 @@ pub(super) const SHUTDOWN_RULES: &[Rule] = &[
     },
     Rule { number: 320, situation: "shutdown", sentence: "Other long work is told to end.", apply: cancel_work },
     Rule {
+        number: 322,
+        situation: "bootstrap",
+        sentence: "A failed bootstrap gives the claim back, sets its data directory aside and ends the daemon.",
+        apply: super::directory::give_back,
+    },
+    Rule {
         number: 325,
         situation: "shutdown",
         sentence: "A synchronous standby asks its leader to let it go, and waits for that, two loops at most.",
@@ -72,7 +78,7 @@ fn leave_paused(case: &mut Case<'_>) -> Decision {
 
 fn cancel_work(case: &mut Case<'_>) -> Decision {
     let running = case.view.running.as_ref().filter(|_| case.view.requests.shutdown)?;
-    if matches!(running.task, Task::Stop { .. }) {
+    if matches!(running.task, Task::Stop { .. } | Task::SetAsideFailedBootstrap) {
         return None;
     }
     if running.cancelled {

@@ -3,6 +3,7 @@
 mod cluster;
 mod failsafe;
 mod lsn;
+mod sandbox;
 mod server;
 mod server_settings;
 mod settings;
@@ -17,6 +18,7 @@ mod view;
 pub use cluster::*;
 pub use failsafe::*;
 pub use lsn::*;
+pub use sandbox::*;
 pub use server::*;
 pub use server_settings::*;
 pub use settings::*;

@@ -1,5 +1,6 @@
 //! How the local server is set up: directories, addresses, accounts, parameters. Data only.
 
+use super::SandboxSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -49,13 +50,15 @@ pub struct CommandOption {
     pub value: Option<String>,
 }
 
-/// A bootstrap or replica method that is a command: the section of its name.
+/// A bootstrap or replica method of the operator's: the section of its name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MethodSettings {
     /// Its name.
     pub name: String,
     /// The command; the method's name where none is given.
     pub command: Option<String>,
+    /// What it may reach where it is a component that runs in a sandbox, instead of a command.
+    pub sandbox: Option<SandboxSettings>,
     /// Leaves the data directory in place before and after.
     pub keep_data: bool,
     /// Passes none of the usual arguments.

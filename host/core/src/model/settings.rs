@@ -119,6 +119,10 @@ pub struct Settings {
     pub watchdog: FenceMode,
     /// A `bootstrap` section is there: this node may create the cluster.
     pub may_bootstrap: bool,
+    /// The operator's method creates it, not initdb.
+    pub custom_bootstrap: bool,
+    /// One of the replica methods can make a replica although there is nobody to copy from.
+    pub clones_without_source: bool,
     /// This member's tags.
     pub tags: Tags,
 }

@@ -39,6 +39,8 @@ pub fn settings() -> Settings {
         guard: FenceMode::Automatic,
         watchdog: FenceMode::Off,
         may_bootstrap: true,
+        custom_bootstrap: false,
+        clones_without_source: false,
         tags: Tags::default(),
     }
 }

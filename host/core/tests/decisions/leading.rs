@@ -2,7 +2,7 @@
 
 use crate::situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view};
 use crate::testing::{NOW, member, monitoring, settings};
-use regent_core::decide::{Action, Memory, decide, switch_targets};
+use regent_core::decide::{Action, Bootstrap, Memory, decide, switch_targets};
 use regent_core::model::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -407,4 +407,63 @@ fn an_unreadable_identifier_ends_nobody() {
     unreadable.server.control = Observed::Seen { value: broken, at: NOW };
     let verdict = decide(&unreadable, &mut standby_memory());
     assert!(!matches!(verdict.action, Action::Exit { .. }), "{:?}", verdict.action);
+}
+
+/// BOOT-18: the claim of a failed bootstrap is given back, whatever it left is set aside, and the daemon ends; the same
+/// where it was cancelled by the daemon's end.
+#[test]
+fn a_failed_bootstrap_makes_room_for_another_node() {
+    for (outcome, shutdown, code) in
+        [(TaskOutcome::Failed("exited with code=2".into()), false, 1), (TaskOutcome::Cancelled, true, 0)]
+    {
+        let mut failed = with_cluster(view(None), |cluster| cluster.initialize = Some(String::new()));
+        stopped(&mut failed, ControlState::ShutDown);
+        failed.server.data_directory = DataDirectory::Foreign;
+        failed.server.control = Observed::Unseen(String::new());
+        (failed.store.claimed, failed.requests.shutdown) = (true, shutdown);
+        failed.finished = Some(FinishedTask { number: 1, task: Task::Bootstrap, outcome, at: NOW });
+        let mut memory = Memory { bootstrap: Bootstrap::Building, ..Memory::default() };
+        let mut next = |view: &View| {
+            let verdict = decide(view, &mut memory);
+            assert_eq!(verdict.rule, 322, "{:?}", verdict.action);
+            verdict.action
+        };
+        assert!(matches!(next(&failed), Action::Store(StoreCall::CancelInitialize)));
+        let mut free = with_cluster(failed, |cluster| cluster.initialize = None);
+        free.store.claimed = false;
+        assert!(matches!(next(&free), Action::Begin(Task::SetAsideFailedBootstrap)));
+        free.server.data_directory = DataDirectory::Empty;
+        let set_aside = Task::SetAsideFailedBootstrap;
+        free.finished = Some(FinishedTask { number: 2, task: set_aside, outcome: TaskOutcome::Done, at: NOW });
+        assert!(matches!(next(&free), Action::Exit { code: exit } if exit == code));
+    }
+}
+
+/// BOOT-10: what a method left that keeps its work is no database cluster; it goes when the member is made anew.
+#[test]
+fn ruins_are_left_alone_until_somebody_asks() {
+    let mut ruins = view(Some("b"));
+    stopped(&mut ruins, ControlState::ShutDown);
+    ruins.server.data_directory = DataDirectory::Foreign;
+    ruins.server.control = Observed::Unseen(String::new());
+    assert!(matches!(expect(&ruins, standby_memory(), 510), Action::Wait { .. }));
+    ruins.requests.reinitialize = Some(ReinitializeRequest { force: false, from_leader: false });
+    assert!(matches!(expect(&ruins, standby_memory(), 610), Action::Begin(Task::Wipe)));
+}
+
+/// BOOT-07: an empty member of a cluster that was made, but has no leader, is made by a method that needs none.
+#[test]
+fn a_replica_can_be_made_from_nobody() {
+    let check = |initialize: &str, able: bool, rule: u16| {
+        let empty = with_cluster(view(None), |cluster| cluster.initialize = Some(initialize.into()));
+        let mut empty = with_settings(empty, |settings| settings.clones_without_source = able);
+        stopped(&mut empty, ControlState::ShutDown);
+        empty.server.data_directory = DataDirectory::Empty;
+        empty.server.control = Observed::Unseen(String::new());
+        expect(&empty, Memory::default(), rule)
+    };
+    let nobody = Task::Clone { source: None, only_basebackup: false };
+    assert!(matches!(check("7710345176211496303", true, 543), Action::Begin(task) if task == nobody));
+    assert!(matches!(check("7710345176211496303", false, 545), Action::Wait { .. }));
+    assert!(matches!(check("", true, 545), Action::Wait { .. }));
 }

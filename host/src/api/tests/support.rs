@@ -46,6 +46,8 @@ pub fn settings() -> Settings {
         guard: FenceMode::Off,
         watchdog: FenceMode::Off,
         may_bootstrap: true,
+        custom_bootstrap: false,
+        clones_without_source: false,
         tags: Tags::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration files of the local server: what they must say for a role, and writing them. Nothing here starts,
 //! stops or reloads a server.
 
+mod access;
 mod parameters;
 mod recovery;
 mod store;
@@ -164,20 +165,6 @@ impl Server {
                 store::remove_if_there(&settings.data_dir.join(trigger))?;
             }
             store::restore_backups(&settings)
-        })
-        .await
-    }
-
-    /// Appends lines to pg_hba.conf where the configuration does not own it (`bootstrap.pg_hba`).
-    pub async fn append_access(&self, lines: &[String]) -> Result<(), PgError> {
-        if lines.is_empty() || self.settings.pg_hba.is_some() || self.custom_file("hba_file").is_some() {
-            return Ok(());
-        }
-        let (settings, lines) = (self.settings.clone(), lines.join("\n"));
-        blocking(move || {
-            let file = settings.data_dir.join("pg_hba.conf");
-            let present = std::fs::read_to_string(&file).map_err(PgError::io_at("read", &file))?;
-            store::write_file(&settings.data_dir, &file, &format!("{present}\n{lines}\n"), Access::Server).map(|_| ())
         })
         .await
     }
