@@ -361,6 +361,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    /// ETCD-06
     #[test]
     fn a_budget_is_shared_among_servers() {
         let check = |servers: usize, budget_ms: u64, expected_ms: u64| {

@@ -34,6 +34,7 @@ fn section(store: &Store, username: &str, password: &str) -> String {
     format!("{hosts}, \"username\": \"{username}\", \"password\": \"{password}\"}}")
 }
 
+/// ETCD-04
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_asked_for_their_password_when_the_store_wants_it() {
     let (store, mut root) = store_with_users().await;
@@ -185,6 +186,7 @@ async fn reads(section: &str) -> Result<(), String> {
     a.touch_member(BUDGET, b"{}".to_vec()).await.map_err(|error| error.to_string())
 }
 
+/// ETCD-05, ETCD-12
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_show_certificates() {
     let certificates = Certificates::new();

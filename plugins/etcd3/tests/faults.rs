@@ -67,6 +67,7 @@ async fn one_server_of_three_may_be_frozen_whichever_it_is() {
     }
 }
 
+/// ETCD-11
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_goes_on_at_another_server_and_loses_nothing() {
     let mut store = Store::cluster(3).await;
@@ -117,6 +118,7 @@ async fn wakes_beside_a_frozen_server() -> bool {
     true
 }
 
+/// ETCD-06, ETCD-10
 #[tokio::test(flavor = "multi_thread")]
 async fn when_all_are_frozen_the_budget_is_kept_and_all_goes_on_afterwards() {
     let store = Store::cluster(3).await;

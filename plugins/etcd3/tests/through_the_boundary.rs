@@ -43,6 +43,7 @@ async fn only_one_member_has_the_lock_and_it_ends_with_the_ttl() {
     eventually("the lock of b ends", async || acquire(&a, "a").await).await;
 }
 
+/// ETCD-13
 #[tokio::test(flavor = "multi_thread")]
 async fn many_want_the_lock_and_one_has_it() {
     let store = Store::start().await;

@@ -4,7 +4,7 @@
 mod common;
 
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Dcs, Prober};
+use regent_harness::{Cluster, Dcs, Node, Prober};
 use serde_json::json;
 use std::time::Duration;
 
@@ -72,7 +72,29 @@ async fn the_cli_reaches_the_servers(cluster: &Cluster, leader: &str) -> Result<
     Ok(())
 }
 
-/// HA-34, API-02, CFG-01, HA-38: restart, pending_restart, reinitialize, and what is refused.
+/// HA-35: a restart for later is shown, is the only one, and can be taken back.
+async fn a_scheduled_restart_can_be_taken_back(node: &Node) -> Result<()> {
+    let later = json!({"schedule": "2999-01-01T00:00:00+00:00", "restart_pending": true});
+    let said = node.rest("POST", "/restart", Some(later.clone())).await?;
+    ensure!(said.status == 202, "{said:?}");
+    ensure!(node.rest("POST", "/restart", Some(later)).await?.status == 409, "there is one already");
+    let shown = node.rest("GET", "/patroni", None).await?.json()?["scheduled_restart"].clone();
+    ensure!(shown["restart_pending"] == true && shown["schedule"].is_string(), "{shown}");
+    let answers = [node.rest("DELETE", "/restart", None).await?, node.rest("DELETE", "/restart", None).await?];
+    ensure!(answers.iter().map(|answer| answer.status).eq([200, 404]), "{answers:?}");
+    Ok(())
+}
+
+/// HA-40: one connection for each purpose, also after the server was restarted.
+async fn one_connection_for_each_purpose(node: &Node) -> Result<()> {
+    let ours = "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM pg_stat_activity
+                WHERE application_name LIKE 'Patroni %' GROUP BY application_name) AS each";
+    let most = node.sql_value(ours).await?;
+    ensure!(most == "1", "{most} connections of one name");
+    Ok(())
+}
+
+/// HA-34, HA-35, HA-38, HA-40, API-02, CFG-01: restart, pending_restart, reinitialize, and what is refused.
 #[tokio::test]
 async fn configuration_restart_and_reinitialize() -> Result<()> {
     let cluster = Cluster::builder("manage").nodes(2).start().await?;
@@ -99,6 +121,8 @@ async fn configuration_restart_and_reinitialize() -> Result<()> {
             cluster.nodes.iter().all(|node| state.status(&node.name, "pending_restart").is_none())
         })
         .await?;
+    a_scheduled_restart_can_be_taken_back(standby).await?;
+    one_connection_for_each_purpose(leader).await?;
     let answer = leader.rest("POST", "/reinitialize", None).await?;
     ensure!(answer.status == 503 && answer.body == "I am the leader, can not reinitialize", "{answer:?}");
     let mark = standby.layout.data_dir.join("mark");

@@ -48,6 +48,7 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
     if silent > loop_wait + 2_000 && !may_stay_silent(plan, &world) {
         world.checks.fail(|| format!("6: nothing was acknowledged in the last {silent} ms, all having been well"));
     }
+    world.statistics.twins = u64::from(world.has_twins());
     world.tell_how_it_stands();
     world.statistics.worlds = 1;
     world.statistics.simulated = world.now.0 - start;
@@ -56,13 +57,14 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 
 /// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
 /// leads until an operator says so, and that is right. And a strict cluster waits for a standby that left its leader's
-/// history, where nothing allows to mend it.
+/// history, where nothing allows to mend it, or nothing shows it: both are on timelines of one number.
 fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let settings = &plan.settings;
     let promised = settings.synchronous_mode != SynchronousMode::Off;
     let mends = settings.use_pg_rewind || settings.remove_data_directory_on_diverged_timelines;
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
-    (settings.synchronous_mode_strict && !mends) || wiped && (promised || !world.somebody_has_the_last_commit())
+    (settings.synchronous_mode_strict && (!mends || world.has_twins()))
+        || wiped && (promised || !world.somebody_has_the_last_commit())
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to

@@ -75,6 +75,16 @@ impl World {
         }
     }
 
+    /// Two servers are on timelines of one number and have different histories: a member that was cut off right after
+    /// its promotion, and whose key is gone, was not heard of by the next leader, if that one was down until then.
+    pub fn has_twins(&self) -> bool {
+        let logs: Vec<_> = self.nodes.iter().filter_map(|node| node.server.log()).collect();
+        let twins = |one: &crate::log::Log, other: &crate::log::Log| {
+            one.timeline() == other.timeline() && !one.is_beginning_of(other) && !other.is_beginning_of(one)
+        };
+        logs.iter().enumerate().any(|(place, one)| logs[..place].iter().any(|other| twins(one, other)))
+    }
+
     /// Tells how far every server is, and whom it follows.
     pub fn tell_how_it_stands(&mut self) {
         for node in 0..self.nodes.len() {

@@ -20,6 +20,8 @@ pub struct Statistics {
     pub guard_kills: u64,
     /// Commits that a server acknowledged right after its machine had stood still, another having led meanwhile.
     pub after_thaw: u64,
+    /// Worlds in which a timeline's number was taken twice in the end: nobody heard of the first before the second.
+    pub twins: u64,
     rules: BTreeMap<u16, u64>,
     actions: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
@@ -61,6 +63,7 @@ impl Statistics {
         self.promotions += other.promotions;
         self.guard_kills += other.guard_kills;
         self.after_thaw += other.after_thaw;
+        self.twins += other.twins;
         other.rules.iter().for_each(|(rule, count)| *self.rules.entry(*rule).or_default() += count);
         other.actions.iter().for_each(|(name, count)| *self.actions.entry(name.clone()).or_default() += count);
         other.faults.iter().for_each(|(name, count)| *self.faults.entry(name.clone()).or_default() += count);
@@ -79,8 +82,8 @@ impl fmt::Display for Statistics {
         writeln!(
             f,
             "{} acknowledged commits, {} promotions, {} servers killed by their guard, {} commits acknowledged by a \
-             thawed machine too late",
-            self.acknowledged, self.promotions, self.guard_kills, self.after_thaw
+             thawed machine too late, {} worlds with two timelines of one number in the end",
+            self.acknowledged, self.promotions, self.guard_kills, self.after_thaw, self.twins
         )?;
         let list = |title: &str, counts: Vec<String>| format!("{title}: {}", counts.join(", "));
         writeln!(f, "{}", list("faults", self.faults.iter().map(|(name, count)| format!("{name} {count}")).collect()))?;

@@ -8,8 +8,6 @@ mod memory;
 mod priority;
 mod promotion;
 mod quorum;
-#[cfg(test)]
-mod situations;
 mod standbys;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ async fn said(published: Published, options: Options, target: &str) -> u16 {
     served.ask("POST", target, None).await.code()
 }
 
+/// API-11, API-19
 #[tokio::test]
 async fn addresses_networks_and_host_names_are_let_in() {
     let check = async |allowlist: &[&str], expected: u16| {

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 const UP: &str = "HTTP/1.0 200 OK\r\n\r\n";
 const DOWN: &str = "HTTP/1.0 503 Service Unavailable\r\n\r\n";
 
+/// API-14, API-18
 #[tokio::test]
 async fn bare_status_lines_are_exact() {
     let served = Served::start(leader(), Options::default()).await;
@@ -104,7 +105,7 @@ async fn a_head_may_come_in_pieces() {
     assert_eq!(exchange(stream, b"\n").await, UP);
 }
 
-/// Load balancers know no other answer than a status line, whatever they sent.
+/// API-14: load balancers know no other answer than a status line, whatever they sent.
 #[tokio::test]
 async fn a_status_line_is_all_there_is() {
     let served = Served::start(leader(), Options::default()).await;

@@ -159,6 +159,7 @@ async fn one_certificate_serves_as_everything() {
     assert_eq!(ask(&served, &identity, Some(&thief), CHECK).await, "");
 }
 
+/// API-19
 #[tokio::test]
 async fn an_optional_certificate_is_for_what_changes_something() {
     let identity = Identity::make();
@@ -170,6 +171,7 @@ async fn an_optional_certificate_is_for_what_changes_something() {
     assert_eq!(code(&ask(&served, &identity, Some(&identity), RELOAD).await), 202);
 }
 
+/// API-12
 #[tokio::test]
 async fn plain_clients_get_nothing_from_tls() {
     let identity = Identity::make();
@@ -188,6 +190,7 @@ async fn served_bytes(served: &Served) -> Vec<u8> {
     answer
 }
 
+/// API-11, API-12
 #[tokio::test]
 async fn certificates_are_exchanged_under_a_listener_that_stays() {
     let identity = Identity::make();

@@ -1,6 +1,8 @@
 //! Synchronous mode against a small world: standbys come, go, lag and take over, in any order, and no election ever
 //! finds a winner without every acknowledged commit (DESIGN §3, invariants 2 and 7).
 
+mod situations;
+
 use super::priority::{self, Situation};
 use super::standbys::Standby;
 use super::{Step, promotion, quorum};

@@ -1,8 +1,8 @@
 //! Synchronous mode in situations: a healthy view, changed in a line or two, and the rule that must answer.
 
-use super::super::{Action, Bootstrap, Memory, Race, Standing, decide};
-use super::standbys::healthy;
-use super::{Durability, Mark};
+use super::super::super::{Action, Bootstrap, Memory, Race, Standing, decide};
+use super::super::standbys::healthy;
+use super::super::{Durability, Mark};
 use crate::decide::election::{Entrant, stand};
 use crate::decide::switch_targets;
 use crate::model::testing::{self, NOW, monitoring, view};
@@ -337,7 +337,6 @@ fn a_synchronous_standby_asks_to_be_let_go_of() {
     assert!(matches!(expect(&restart, following(), 615), Action::Wait { .. }));
 }
 
-/// HA-53
 #[test]
 fn a_primary_that_hangs_in_its_stop_is_killed_in_the_end() {
     // HA-53
