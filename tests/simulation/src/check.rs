@@ -4,7 +4,7 @@ use crate::daemon::Daemon;
 use crate::server::{Phase, Waiting};
 use crate::world::World;
 use regent_core::decide::{Action, Divergence, Verdict};
-use regent_core::model::{Moment, StandbyNames, StartMode, SynchronousMode, Task};
+use regent_core::model::{Moment, StandbyNames, StartMode, SynchronousMode, Task, Timeline};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub struct Checks {
     pub meddled: bool,
     mode: SynchronousMode,
     newest_writer: u32,
+    newest_timeline: Timeline,
     commits: Vec<Waiting>,
     leases: BTreeMap<usize, Moment>,
 }
@@ -41,6 +42,7 @@ impl Checks {
             meddled: false,
             mode,
             newest_writer: 0,
+            newest_timeline: Timeline(0),
             commits: Vec::new(),
             leases: BTreeMap::new(),
         }
@@ -113,10 +115,12 @@ impl World {
         }
     }
 
-    /// The last acknowledged commit is in some data directory.
+    /// The last acknowledged commit is in some data directory that is on the newest timeline of all.
     pub fn somebody_has_the_last_commit(&self) -> bool {
         let Some(last) = self.checks.commits.last() else { return true };
-        self.nodes.iter().filter_map(|node| node.server.log()).any(|log| log.holds(last.index, last.id))
+        let logs = self.nodes.iter().filter_map(|node| node.server.log());
+        let newest = self.checks.newest_timeline;
+        logs.filter(|log| log.timeline() >= newest).any(|log| log.holds(last.index, last.id))
     }
 
     /// A server became primary by itself: invariant 2, and the third's first half.
@@ -128,6 +132,8 @@ impl World {
             self.checks.fail(|| format!("3: {name} became primary without the lock"));
         }
         self.check_lag(node);
+        let timeline = self.nodes[node].server.log().map(crate::log::Log::timeline).unwrap_or_default();
+        self.checks.newest_timeline = self.checks.newest_timeline.max(timeline);
         let durable = self.checks.mode != SynchronousMode::Off && !self.checks.forced && !self.checks.meddled;
         let Some(log) = self.nodes[node].server.log().filter(|_| durable) else { return };
         let lost = self.checks.commits.iter().find(|commit| !log.holds(commit.index, commit.id)).copied();

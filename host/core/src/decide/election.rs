@@ -105,10 +105,12 @@ fn vote(me: &Entrant<'_>, sync: &SyncView, round: &ProbeRound) -> Standing {
         return Standing::First;
     }
     let voters = round.answers.iter().filter(|(voter, _)| sync.lists(voter) && !voter.eq_ignore_ascii_case(name));
+    // Who has not let go of the lost leader may have more than it says: that is no vote.
     let behind = voters.filter(|(_, status)| {
-        status
-            .as_ref()
-            .is_some_and(|status| status.in_recovery && status.position.0 > 0 && me.order(status) != Ordering::Less)
+        status.as_ref().is_some_and(|status| {
+            let told = status.in_recovery && status.position.0 > 0 && !status.unsettled;
+            told && me.order(status) != Ordering::Less
+        })
     });
     let behind = u32::try_from(behind.count()).unwrap_or(u32::MAX);
     let votes = if sync.lists(name) { behind } else { behind.saturating_sub(1) };

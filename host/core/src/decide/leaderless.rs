@@ -259,10 +259,12 @@ fn other_named(case: &mut Case<'_>) -> Decision {
     (gave_it_up && anybody).then(|| stand_back(case, Reason::GaveLockUp)).flatten()
 }
 
-/// The answers of this race, where they are in.
+/// The answers of this race, where they are in. A daemon that stood still may find answers from before another led.
 pub(super) fn race_round<'a>(case: &Case<'a>) -> Option<&'a crate::model::ProbeRound> {
     let race = case.memory.race.as_ref()?;
-    case.view.probes.as_ref().filter(|round| race.rounds > 0 && round.begun_at >= race.begun_at)
+    let oldest = case.view.now - (ANSWERS_KEEP * 2).min(case.view.settings.ttl);
+    let counts = |round: &&crate::model::ProbeRound| round.begun_at >= race.begun_at && round.begun_at >= oldest;
+    case.view.probes.as_ref().filter(|_| race.rounds > 0).filter(counts)
 }
 
 /// Whether answers are in that nobody has looked at yet.

@@ -62,6 +62,8 @@ pub struct Memory {
     pub heard_round: Option<Moment>,
     /// The newest timeline that anybody was heard to have come to: a promotion has to begin a later one.
     pub newest_timeline: Timeline,
+    /// Whether a checkpoint is due was looked at once in a primary that this daemon found.
+    pub checkpoint_looked: bool,
     /// The timeline that this member's promotion will begin, and since when its member key is to say so.
     pub next_timeline: Option<(Timeline, Moment)>,
     /// A failover request that was looked at and could not be carried out: its key is to be cleared.
@@ -195,6 +197,7 @@ impl Default for Memory {
             former_leader: None,
             heard_round: None,
             newest_timeline: Timeline(0),
+            checkpoint_looked: false,
             next_timeline: None,
             request_refused: false,
             heir_seen: None,
@@ -415,6 +418,7 @@ impl Memory {
             self.race = None;
             self.seen_up = true;
             self.divergence = Divergence::Unknown;
+            self.look_for_checkpoint(view);
         } else if view.server.is_standby() {
             self.role = match (promoting, leads_site(view, self.role)) {
                 (true, _) => Role::Promoted,
@@ -431,6 +435,16 @@ impl Memory {
         }
         if view.errands.contains(&ErrandKind::CheckpointAfterPromote) {
             self.checkpoint_pending = false;
+        }
+    }
+
+    /// The daemon before this one may have ended between the promotion and its checkpoint.
+    fn look_for_checkpoint(&mut self, view: &View) {
+        let timeline = view.server.monitoring.value().and_then(|monitoring| monitoring.timeline);
+        let (Some(timeline), Some(control)) = (timeline, view.server.control.value()) else { return };
+        if !self.checkpoint_looked {
+            self.checkpoint_looked = true;
+            self.checkpoint_pending |= control.checkpoint_timeline < timeline;
         }
     }
 

@@ -102,6 +102,24 @@ fn a_later_timeline_goes_before_a_farther_position() {
     assert!(wins(&race(view(None), &[("b", untold)])), "a peer that tells none is compared by position");
 }
 
+/// HA-10: a daemon that stood still finds answers from before another led and was lost again: they tell nothing.
+#[test]
+fn old_answers_win_no_race() {
+    let mut free = view(None);
+    let mut memory = Memory { followed: Some(None), ..standby_memory() };
+    assert!(matches!(decide(&free, &mut memory).action, Action::Run(Errand::Probe { .. })));
+    free.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".into(), Some(status(90)))].into() });
+    let mut thawed = free.clone();
+    assert!(matches!(decide(&free, &mut memory.clone()).action, Action::Store(StoreCall::Acquire)));
+    thawed.now = NOW + Duration::from_secs(9);
+    thawed.store.snapshot = thawed.store.snapshot.take().map(|(cluster, _)| (cluster, thawed.now));
+    thawed.store.member_written_at = Some(thawed.now);
+    if let Observed::Seen { at, .. } = &mut thawed.server.monitoring {
+        *at = thawed.now;
+    }
+    assert!(matches!(decide(&thawed, &mut memory).action, Action::Run(Errand::Probe { .. })), "they are asked again");
+}
+
 /// HA-33: whom a switchover names goes first among equals only; a failover that names somebody is not compared.
 #[test]
 fn a_named_candidate_has_to_have_everything() {

@@ -349,6 +349,20 @@ fn only_the_lock_promotes() {
     assert!(!matches!(verdict.action, Action::Begin(Task::Promote)), "a lock that is not confirmed lately");
 }
 
+/// REW-08: a daemon that finds a primary on a timeline without a checkpoint writes it: the one before did not.
+#[test]
+fn a_checkpoint_that_was_left_undone_is_written() {
+    let mut found = view(Some("a"));
+    let Observed::Seen { value, .. } = &mut found.server.monitoring else { panic!("it was asked") };
+    value.timeline = Some(Timeline(2));
+    let mut memory = primary_memory();
+    decide(&found, &mut memory);
+    assert!(memory.checkpoint_pending);
+    let mut usual = primary_memory();
+    decide(&view(Some("a")), &mut usual);
+    assert!(!usual.checkpoint_pending);
+}
+
 /// A member that is cut off right after its promotion is heard of no more: the number of its timeline would be taken
 /// twice, and two histories of one number can not be told apart (seed 5040030).
 #[test]

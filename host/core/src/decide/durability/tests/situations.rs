@@ -262,6 +262,21 @@ fn status(position: u64) -> Option<MemberStatus> {
     Some(MemberStatus { in_recovery: true, position: Lsn(position), ..MemberStatus::default() })
 }
 
+/// SYNC-13: who still receives from the lost leader may have more than it says (seed 10016175).
+#[test]
+fn a_position_that_may_still_grow_is_no_vote() {
+    let vote = |unsettled| {
+        let settings = Settings { synchronous_mode: SynchronousMode::Quorum, ..settings() };
+        let timeline = Some(Timeline(1));
+        let entrant = Entrant { settings: &settings, position: Lsn(100), timeline, rounds: 2, named: false };
+        let answer = status(90).map(|status| MemberStatus { unsettled, ..status });
+        let round = ProbeRound { begun_at: NOW, answers: [("b".to_owned(), answer)].into() };
+        stand(&entrant, &ClusterView { sync: key("c", &["a", "b"], 1), ..ClusterView::default() }, &round, true)
+    };
+    assert_eq!(vote(false), Standing::First);
+    assert_eq!(vote(true), Standing::NotEnoughVotes { votes: 0, quorum: 1 });
+}
+
 fn standing(mode: SynchronousMode, sync: SyncView, answers: &[(&str, u64)]) -> Standing {
     let settings = Settings { synchronous_mode: mode, ..settings() };
     let entrant =
