@@ -2,17 +2,12 @@
 
 use regent_simulation::{Mutant, Plan, run, shrink};
 
-/// Seeds that found something once: the invariants that they violated, and what was wrong.
-const FOUND: [(u64, &str); 9] = [
-    (907, "6: two members stood back for each other after a hand-over"),
-    (1795, "6: two promotions began a timeline of one number"),
-    (1943, "2: in quorum mode the former leader led once more, without a vote"),
-    (2009, "6: a timeline's number was taken twice after a second failover"),
-    (2282, "2: whom a switchover named led without having everything"),
-    (2411, "6: a leader that published nothing had taken the timeline's number"),
-    (3443, "6: a rewind whose source was lost cost the data directory"),
-    (3826, "3: the guard stood down while the other member was away for a while"),
-    (691, "6: a stop that hung was waited for as long as the lock was renewed"),
+/// Seeds that found something once, what it was, and the invariant that is violated again without its repair: each was
+/// run so. When worlds are drawn differently such a seed shows nothing any more, and has to go.
+const FOUND: [(u64, &str); 3] = [
+    (5_003_964, "7: names were told to PostgreSQL while the sync key might be changing"),
+    (5_040_030, "6: a timeline's number was taken twice, the first being announced too late"),
+    (10_016_175, "2: a position that could still grow counted as a vote"),
 ];
 
 fn check(seed: u64) -> Result<(), String> {
