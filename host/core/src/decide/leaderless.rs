@@ -252,7 +252,13 @@ fn other_named(case: &mut Case<'_>) -> Decision {
     if let Some(candidate) = &request.candidate {
         let candidate = candidate.clone();
         let comes_first = able(&candidate) && (request.leader.is_none() || has_all(&candidate));
-        return comes_first.then(|| stand_back(case, Reason::OtherNamed { candidate })).flatten();
+        if !comes_first {
+            return None;
+        }
+        // In quorum mode the candidate needs votes, and only a position that stands still is one.
+        let votes = case.view.settings.synchronous_mode == SynchronousMode::Quorum && sync.is_some();
+        let let_go = if votes { stop_receiving(case) } else { None };
+        return let_go.or_else(|| stand_back(case, Reason::OtherNamed { candidate }));
     }
     let gave_it_up = request.leader.as_deref() == Some(me.as_str());
     let anybody = round.answers.keys().any(|name| able(name) && has_all(name));

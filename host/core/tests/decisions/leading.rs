@@ -150,6 +150,25 @@ fn who_has_more_does_not_stand_back_for_a_named_candidate() {
     assert_eq!((rule(100), rule(99)), (935, 960));
 }
 
+/// SYNC-13: in quorum mode those who stand back for a named candidate let go of the lost leader first: their positions
+/// are votes only once they stand still (seed 1003970).
+#[test]
+fn who_stands_back_lets_the_candidate_count_its_vote() {
+    let mut named = with_settings(view(None), |settings| settings.synchronous_mode = SynchronousMode::Quorum);
+    named = with_cluster(named, |cluster| {
+        cluster.failover = failover(Some("c"), Some("b"), None);
+        let standbys = vec!["a".into(), "b".into()];
+        cluster.sync = SyncView { leader: Some("c".into()), standbys, quorum: 1, ..SyncView::default() };
+    });
+    let mut memory = standby_memory();
+    assert!(matches!(decide(&named, &mut memory).action, Action::Run(Errand::Probe { .. })));
+    named.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".into(), Some(status(100)))].into() });
+    assert_eq!(decide(&named, &mut memory).action, Action::Begin(Task::StopReceiving));
+    memory.followed = Some(None);
+    let verdict = decide(&named, &mut memory);
+    assert!(verdict.rule == 935 && matches!(verdict.action, Action::Wait { .. }), "{verdict:?}");
+}
+
 /// HA-54: after its shutdown the leader hands over to members that have its last record, which begins there.
 #[test]
 fn a_lock_is_handed_to_who_has_the_last_record() {
