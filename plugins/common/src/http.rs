@@ -33,6 +33,16 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// An answer as a server would give it, for tests.
+    #[doc(hidden)]
+    pub fn of(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Reply {
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (reqwest::header::HeaderName::from_bytes(name.as_bytes()).ok(), reqwest::header::HeaderValue::from_static(value))
+        };
+        let headers = headers.iter().map(header).filter_map(|(name, value)| Some((name?, value))).collect();
+        Reply { status, headers, body: body.as_bytes().to_vec() }
+    }
+
     /// A header that can be read as that.
     pub fn header<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.headers.get(name)?.to_str().ok()?.parse().ok()
@@ -78,6 +88,14 @@ impl Http {
     /// # Errors
     /// Where there is no whole answer.
     pub async fn send(&self, request: Request) -> Result<Reply, Fault> {
+        self.begin(request).await?.whole().await
+    }
+
+    /// The same up to the answer's head, for answers that take their time.
+    ///
+    /// # Errors
+    /// Where nothing answers.
+    pub async fn begin(&self, request: Request) -> Result<Begun, Fault> {
         let mut builder = self.client.request(request.method, request.url);
         for (name, value) in request.headers {
             builder = builder.header(name, value);
@@ -91,7 +109,22 @@ impl Http {
             let why = chain(&error.without_url());
             if unsent { Fault::Unsent(why) } else { Fault::Unsure(why) }
         });
-        let mut answer = answer?;
+        Ok(Begun { answer: answer? })
+    }
+}
+
+/// An answer of which the head is there.
+pub struct Begun {
+    answer: reqwest::Response,
+}
+
+impl Begun {
+    /// Waits for the rest.
+    ///
+    /// # Errors
+    /// Where it does not come, or does not end.
+    pub async fn whole(self) -> Result<Reply, Fault> {
+        let mut answer = self.answer;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let mut body = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(|error| Fault::Unsure(chain(&error.without_url())))? {
