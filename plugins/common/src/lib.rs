@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod endpoint;
+mod key;
 mod keys;
 mod runtime;
 mod section;
