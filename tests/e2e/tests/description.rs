@@ -37,6 +37,7 @@ async fn the_api_keeps_to_its_description() -> Result<()> {
     command.current_dir(folder.path()).env("HOME", folder.path()).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output()).await.context("schemathesis does not end")??;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{text}");
     ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     cluster.wait_leader(Duration::from_secs(60)).await?;
     cluster.finish().await
