@@ -4,5 +4,6 @@ mod access;
 mod connections;
 mod documents;
 mod failsafe;
+mod fuzz;
 pub(super) mod support;
 mod tls;

@@ -39,7 +39,7 @@ mod units;
 mod validate;
 mod yaml;
 
-pub use changes::{Area, Changes, changes};
+pub use changes::{Area, Changes, changed_parameters, changes};
 pub use dcs_section::{DcsSettings, no_store};
 pub use dynamic::{DynamicConfig, DynamicError};
 pub use effective::{CitusSettings, Effective};
@@ -53,4 +53,4 @@ pub use merge::{deep_equal, merge_patch};
 pub use restapi::{CallError, CtlSettings, RestApiSettings, Verify, member_client};
 pub use schema::Applied;
 pub use sources::Source;
-pub use validate::{Failure, Look, validate};
+pub use validate::{Failure, Look, remarks, validate};

@@ -95,6 +95,7 @@ impl Http {
         let tls = fixed.tls.https(fixed.verify && fixed.agent.tls).map_err(invalid)?;
         let client = Client::builder()
             .no_proxy()
+            .user_agent(concat!("Regent/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .use_preconfigured_tls(tls)
             .connect_timeout(patience)
