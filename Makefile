@@ -1,8 +1,8 @@
-# demo · test · simulate · faults · fuzz · lint · bench · install · deb. `make` alone explains them.
+# demo · test · simulate · faults · drills · fuzz · lint · bench · install · deb. `make` alone explains them.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults fuzz lint deny bench install \
+.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills fuzz lint deny bench install \
         pages deb deb-check
 
 CARGO ?= cargo
@@ -27,6 +27,11 @@ MODE ?= all
 # fuzz: how long each target is tried; a seed for one round of the same again
 MINUTES ?= 10
 
+# drills: which of them, how many shots instead of the usual number, how many clusters at a time
+DRILL ?= all
+SHOTS ?=
+JOBS ?= 2
+
 # bench: arguments for the bench program
 BENCH ?=
 
@@ -34,7 +39,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd3 consul
+PLUGINS ?= local etcd etcd3 consul
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
@@ -42,6 +47,7 @@ help:
 	@echo 'make simulate clusters in a modelled world, faults and all    SEEDS=100000 FROM=0, or SEED=7 for one story'
 	@echo 'make faults   real clusters under writes and random faults    ROUNDS=3 MODE=all|async|sync|strict|quorum SEED=7'
 	@echo 'make fuzz     damaged files, variables, documents, requests    MINUTES=10 for each target'
+	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
@@ -106,7 +112,13 @@ deny:
 faults: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
 faults: setup-etcd
 	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
-	$(CARGO) run -p regent-faults -- --rounds $(ROUNDS) --mode $(MODE) $(if $(SEED),--seed $(SEED))
+	$(CARGO) run -p regent-faults --bin regent-faults -- --rounds $(ROUNDS) --mode $(MODE) $(if $(SEED),--seed $(SEED))
+
+drills: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
+drills: setup-etcd
+	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
+	$(CARGO) run -p regent-faults --bin regent-drills -- --drill $(DRILL) $(if $(SHOTS),--shots $(SHOTS)) \
+	    --jobs $(JOBS) --label $(or $(shell git describe --always --dirty 2>/dev/null),here)
 
 # Each target for as long, one after the other.
 fuzz: export REGENT_FUZZ_SECONDS := $(shell expr $(MINUTES) \* 60)
