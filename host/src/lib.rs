@@ -33,4 +33,6 @@ pub mod observe;
 pub mod ports;
 pub mod postgres;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod tls;

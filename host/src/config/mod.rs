@@ -40,7 +40,7 @@ mod units;
 mod validate;
 mod yaml;
 
-pub use changes::{Area, Changes, changes};
+pub use changes::{Area, Changes, changed_parameters, changes};
 pub use dcs_section::{DcsSettings, no_store};
 pub use dynamic::{DynamicConfig, DynamicError};
 pub use effective::{CitusSettings, Effective};
@@ -55,4 +55,4 @@ pub use restapi::{CallError, CtlSettings, RestApiSettings, Verify, member_client
 pub use schema::Applied;
 pub use sources::Source;
 pub use time::{GivenTime, read_time};
-pub use validate::{Failure, Look, validate};
+pub use validate::{Failure, Look, remarks, validate};

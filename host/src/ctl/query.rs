@@ -1,7 +1,7 @@
 //! `query`: asks the PostgreSQL of a member.
 
-mod connection;
-mod libpq;
+pub(super) mod connection;
+pub(super) mod libpq;
 mod values;
 
 use super::context::Context;
