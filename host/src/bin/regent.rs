@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use regent::config::{self, LocalConfig, Look, Source};
-use regent::{daemon, demo, fence, ports};
+use regent::{daemon, demo, fence, helpers, ports, workshop};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,6 +52,16 @@ enum Command {
         #[arg(long)]
         duration: Option<u64>,
     },
+    /// Write, look at and try methods: components that make data directories
+    Method {
+        #[command(subcommand)]
+        task: workshop::Task,
+    },
+    /// What replaces the peer's own scripts: restores with WAL-E and Barman, tags on AWS
+    Helper {
+        #[command(subcommand)]
+        helper: helpers::Helper,
+    },
     /// Check a configuration: everything that is wrong or odd, and exit code 1 if it can not be used
     Validate {
         /// Configuration file or folder
@@ -69,6 +79,9 @@ fn main() -> ExitCode {
     if let Some(code) = regent::methods::dispatch(std::env::args_os()) {
         return ExitCode::from(code);
     }
+    if let Some(code) = helpers::dispatch(std::env::args_os()) {
+        return code;
+    }
     let arguments = Arguments::parse();
     if arguments.validate_config {
         return validate(arguments.config, &arguments.checks);
@@ -82,6 +95,8 @@ fn main() -> ExitCode {
         Some(Command::Demo { nodes, dcs, duration }) => {
             demo::run(&demo::Options { nodes, dcs, duration: duration.map(std::time::Duration::from_secs) })
         }
+        Some(Command::Method { task }) => workshop::run(task),
+        Some(Command::Helper { helper }) => helpers::run(helper),
         Some(Command::Validate { config, checks }) => validate(config, &checks),
     }
 }

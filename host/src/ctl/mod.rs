@@ -33,6 +33,7 @@ mod when;
 mod why;
 
 pub use cli::run;
+pub use query::ask_server;
 
 /// What went wrong: the text after `Error: `. The exit code is 1.
 #[derive(Debug, thiserror::Error)]
