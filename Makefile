@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills fuzz screenshots lint deny bench \
-        install pages deb deb-check
+        bench-restore install pages deb deb-check
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -71,6 +71,7 @@ components:
 	    cd wasm-methods && $(CARGO) build --locked --release --target wasm32-wasip2 --target-dir target && \
 	    $(CARGO) test --locked --quiet --target-dir target; \
 	fi
+	@wasm-methods/directory-copy/build.sh wasm-methods/target/wasm32-wasip2/release/directory-copy.wasm || [ $$? = 3 ]
 
 demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 	$(CARGO) build --release -p regent -p regent-dcs-$(DCS)
@@ -138,6 +139,11 @@ bench: setup-peers
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
+# Restores through a component beside tar itself.      MEGABYTES=2000
+bench-restore: components
+	$(CARGO) build --release -p regent
+	REGENT=$(abspath $(TARGET))/release/regent tests/bench/restore.sh $(MEGABYTES)
+
 install: setup-etcd components
 	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
@@ -146,11 +152,17 @@ install: setup-etcd components
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(TARGET)/release/regentctl man >$(DESTDIR)$(PREFIX)/share/man/man1/regentctl.1
 	$(TARGET)/release/regentctl completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/regentctl
-	@if [ -f wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm ]; then \
-	    install -D -m 644 wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm \
-	        $(DESTDIR)$(PREFIX)/lib/regent/methods/tar-restore.wasm; \
-	else echo 'the method tar-restore was not built: make components builds it'; fi
-	@if [ '$(PATRONICTL)' = 1 ]; then ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; fi
+	@for method in tar-restore http-restore stream-backup directory-copy; do \
+	    for built in $$method $$(echo $$method | tr - _); do \
+	        file=wasm-methods/target/wasm32-wasip2/release/$$built.wasm; \
+	        [ -f $$file ] && install -D -m 644 $$file $(DESTDIR)$(PREFIX)/lib/regent/methods/$$method.wasm && continue 2; \
+	    done; \
+	    echo "the method $$method was not built: make components builds it, or says what is missing"; \
+	done
+	@if [ '$(PATRONICTL)' = 1 ]; then \
+	    ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; \
+	    for name in wale_restore barman aws; do ln -sfn regent $(DESTDIR)$(PREFIX)/bin/patroni_$$name; done; \
+	fi
 
 # Manual pages and completions, drawn by the program itself.
 PAGES := $(TARGET)/package

@@ -51,6 +51,7 @@ pub use fencing::WatchdogSettings;
 pub use local::LocalConfig;
 pub use log::{LogForm, LogSettings};
 pub use merge::{deep_equal, merge_patch};
+pub use methods::method;
 pub use restapi::{CallError, CtlSettings, RestApiSettings, Verify, member_client};
 pub use schema::Applied;
 pub use sources::Source;
