@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills lint deny bench install
+.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills screenshots lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -36,7 +36,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd3 consul
+PLUGINS ?= local etcd etcd3 consul zookeeper exhibitor
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
@@ -44,6 +44,7 @@ help:
 	@echo 'make simulate clusters in a modelled world, faults and all    SEEDS=100000 FROM=0, or SEED=7 for one story'
 	@echo 'make faults   real clusters under writes and random faults    ROUNDS=3 MODE=all|async|sync|strict|quorum SEED=7'
 	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
+	@echo 'make screenshots  the pictures of the dashboard in the docs, from a real cluster'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
@@ -88,6 +89,13 @@ test: setup-peers components
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \
 	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+
+# The pictures in docs/src/images.
+screenshots: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
+screenshots: setup-peers
+	$(CARGO) build -p regent -p regent-dcs-local
+	mkdir -p docs/src/images
+	REGENT_SCREENSHOTS=$(CURDIR)/docs/src/images $(CARGO) test -p regent-e2e --test dashboard
 
 lint:
 	$(CARGO) fmt --all --check

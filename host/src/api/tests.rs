@@ -2,7 +2,10 @@
 
 mod access;
 mod connections;
+mod description;
 mod documents;
 mod failsafe;
+mod figures;
+mod flood;
 pub(super) mod support;
 mod tls;
