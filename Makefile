@@ -27,10 +27,11 @@ MODE ?= all
 # fuzz: how long each target is tried; a seed for one round of the same again
 MINUTES ?= 10
 
-# drills: which of them, how many shots instead of the usual number, how many clusters at a time
+# drills: which of them, how many shots instead of the usual number, how many clusters at a time, the lock's seconds
 DRILL ?= all
 SHOTS ?=
 JOBS ?= 2
+TTL ?= 8
 
 # bench: arguments for the bench program
 BENCH ?=
@@ -127,7 +128,7 @@ drills: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
 drills: setup-etcd
 	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run -p regent-faults --bin regent-drills -- --drill $(DRILL) $(if $(SHOTS),--shots $(SHOTS)) \
-	    --jobs $(JOBS) --label $(or $(shell git describe --always --dirty 2>/dev/null),here)
+	    --jobs $(JOBS) --ttl $(TTL) --label $(or $(shell git describe --always --dirty 2>/dev/null),here)
 
 # Each target for as long, one after the other.
 fuzz: export REGENT_FUZZ_SECONDS := $(shell expr $(MINUTES) \* 60)
