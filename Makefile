@@ -14,10 +14,13 @@ DCS ?= local
 # test
 NEXTEST_PROFILE ?= default
 
-# simulate: how many worlds, from which seed on; or one of them, told as a story
+# simulate: how many worlds, from which seed on, on how many processors, with sums kept in a file; or one of them, told
+# as a story
 SEEDS ?= 100000
 FROM ?= 0
 SEED ?=
+SHEET ?=
+THREADS ?=
 
 # faults: rounds for each mode; async, sync, strict, quorum or all; SEED for the same dice again
 ROUNDS ?= 3
@@ -80,7 +83,8 @@ test: setup-peers components
 
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \
-	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) \
+	    $(if $(SHEET),--append $(SHEET)) $(if $(THREADS),--threads $(THREADS))
 
 lint:
 	$(CARGO) fmt --all --check
