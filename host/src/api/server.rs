@@ -238,7 +238,14 @@ async fn connection(
         }
         Some(acceptor) => {
             let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream));
-            let stream = handshake.await.map_err(|_| io::ErrorKind::TimedOut)??;
+            let stream = match handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // A client with the wrong certificate, or a check that knows no TLS: somebody has to look at it.
+                    tracing::warn!("the REST API and {peer} do not agree on TLS: {error}");
+                    return Ok(());
+                }
+            };
             let certified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
             serve(stream, router::Peer { address: peer, certified, encrypted: true }, shared, router, seat).await
         }

@@ -7,5 +7,6 @@ mod documents;
 mod failsafe;
 mod figures;
 mod flood;
+mod fuzz;
 pub(super) mod support;
 mod tls;
