@@ -150,7 +150,7 @@ fn the_package_holds_what_there_is() {
     }
     assert!(kept >= 5, "{assets}");
     for program in
-        ["regent", "regentctl", "libregent_dcs_etcd3.so", "libregent_dcs_consul.so", "libregent_dcs_local.so"]
+        ["regent", "regentctl", "libregent_dcs_etcd.so", "libregent_dcs_etcd3.so", "libregent_dcs_consul.so", "libregent_dcs_local.so"]
     {
         assert!(assets.contains(&format!("\"target/release/{program}\"")), "{program}");
     }
