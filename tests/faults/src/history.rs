@@ -64,15 +64,23 @@ pub struct History {
     started: Instant,
     next: AtomicU64,
     attempts: Mutex<Vec<Attempt>>,
+    acknowledged: AtomicU64,
+    newest: AtomicU64,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { started: Instant::now(), next: AtomicU64::new(1), attempts: Mutex::default() }
+        let (acknowledged, newest) = Default::default();
+        Self { started: Instant::now(), next: AtomicU64::new(1), attempts: Mutex::default(), acknowledged, newest }
     }
 }
 
 impl History {
+    /// A history whose numbers begin here: another one has had those before.
+    pub fn starting_at(number: u64) -> Self {
+        Self { next: AtomicU64::new(number), ..Self::default() }
+    }
+
     /// The time on its clock.
     pub fn now(&self) -> Duration {
         self.started.elapsed()
@@ -86,6 +94,10 @@ impl History {
     /// Keeps an attempt.
     pub fn add(&self, attempt: Attempt) {
         self.lock().push(attempt);
+        if let Some(timeline) = attempt.timeline() {
+            self.newest.fetch_max(timeline, Ordering::Relaxed);
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Those answered so far, in the order of their answers.
@@ -98,6 +110,11 @@ impl History {
     /// Whether a write that was sent after this moment is acknowledged.
     pub fn is_written_after(&self, moment: Duration) -> bool {
         self.lock().iter().rev().any(|attempt| attempt.timeline().is_some() && attempt.sent > moment)
+    }
+
+    /// How many writes were acknowledged so far, and the newest timeline of them.
+    pub fn acknowledged(&self) -> (u64, u64) {
+        (self.acknowledged.load(Ordering::Relaxed), self.newest.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {
