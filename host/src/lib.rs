@@ -15,6 +15,7 @@
 //! | api | config, telemetry, agent, tls |
 //! | ctl | config, dcs, telemetry, tls |
 //! | demo | config, ctl |
+//! | plugin | config, dcs |
 //! | daemon | config, telemetry, postgres, fence, dcs, methods, observe, act, agent, api |
 //!
 //! Every room may use `regent_core` and `ports`. The binaries wire them together.
@@ -30,6 +31,7 @@ pub mod demo;
 pub mod fence;
 pub mod methods;
 pub mod observe;
+pub mod plugin;
 pub mod ports;
 pub mod postgres;
 pub mod telemetry;

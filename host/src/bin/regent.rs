@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use regent::config::{self, LocalConfig, Look, Source};
-use regent::{daemon, demo, fence, ports};
+use regent::{daemon, demo, fence, plugin, ports};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,6 +59,11 @@ enum Command {
         #[command(flatten)]
         checks: Checks,
     },
+    /// Look at backends, or begin one
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
 }
 
 fn main() -> ExitCode {
@@ -83,6 +88,11 @@ fn main() -> ExitCode {
             demo::run(&demo::Options { nodes, dcs, duration: duration.map(std::time::Duration::from_secs) })
         }
         Some(Command::Validate { config, checks }) => validate(config, &checks),
+        Some(Command::Plugin { command }) => {
+            let report = plugin::run(&command);
+            print!("{}", report.text);
+            if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
     }
 }
 
