@@ -95,6 +95,8 @@ test: setup-peers components
 	    $(CARGO) test -p regent-e2e -p regent-faults -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc
+	$(MAKE) --no-print-directory -C plugins/example test \
+	    CARGO_TARGET_DIR=$(abspath $(TARGET)) REGENT_KIT=$(abspath $(TARGET))/debug/regent-dcs-conformance
 
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \
@@ -111,6 +113,7 @@ screenshots: setup-peers
 lint:
 	$(CARGO) fmt --all --check
 	cd wasm-methods && $(CARGO) fmt --all --check
+	cd plugins/example && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --quiet -p regent-tidy
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
