@@ -2,8 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills fuzz lint deny bench install \
-        pages deb deb-check
+.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills fuzz screenshots lint deny bench \
+        bench-restore install pages deb deb-check
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -27,10 +27,11 @@ MODE ?= all
 # fuzz: how long each target is tried; a seed for one round of the same again
 MINUTES ?= 10
 
-# drills: which of them, how many shots instead of the usual number, how many clusters at a time
+# drills: which of them, how many shots instead of the usual number, how many clusters at a time, the lock's seconds
 DRILL ?= all
 SHOTS ?=
 JOBS ?= 2
+TTL ?= 8
 
 # bench: arguments for the bench program
 BENCH ?=
@@ -39,7 +40,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd etcd3 consul
+PLUGINS ?= local etcd etcd3 consul zookeeper exhibitor
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
@@ -48,6 +49,7 @@ help:
 	@echo 'make faults   real clusters under writes and random faults    ROUNDS=3 MODE=all|async|sync|strict|quorum SEED=7'
 	@echo 'make fuzz     damaged files, variables, documents, requests    MINUTES=10 for each target'
 	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
+	@echo 'make screenshots  the pictures of the dashboard in the docs, from a real cluster'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
@@ -70,6 +72,7 @@ components:
 	    cd wasm-methods && $(CARGO) build --locked --release --target wasm32-wasip2 --target-dir target && \
 	    $(CARGO) test --locked --quiet --target-dir target; \
 	fi
+	@wasm-methods/directory-copy/build.sh wasm-methods/target/wasm32-wasip2/release/directory-copy.wasm || [ $$? = 3 ]
 
 demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 	$(CARGO) build --release -p regent -p regent-dcs-$(DCS)
@@ -93,6 +96,13 @@ test: setup-peers components
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \
 	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+
+# The pictures in docs/src/images.
+screenshots: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
+screenshots: setup-peers
+	$(CARGO) build -p regent -p regent-dcs-local
+	mkdir -p docs/src/images
+	REGENT_SCREENSHOTS=$(CURDIR)/docs/src/images $(CARGO) test -p regent-e2e --test dashboard
 
 lint:
 	$(CARGO) fmt --all --check
@@ -118,7 +128,7 @@ drills: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
 drills: setup-etcd
 	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run -p regent-faults --bin regent-drills -- --drill $(DRILL) $(if $(SHOTS),--shots $(SHOTS)) \
-	    --jobs $(JOBS) --label $(or $(shell git describe --always --dirty 2>/dev/null),here)
+	    --jobs $(JOBS) --ttl $(TTL) --label $(or $(shell git describe --always --dirty 2>/dev/null),here)
 
 # Each target for as long, one after the other.
 fuzz: export REGENT_FUZZ_SECONDS := $(shell expr $(MINUTES) \* 60)
@@ -130,6 +140,11 @@ bench: setup-peers
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 
+# Restores through a component beside tar itself.      MEGABYTES=2000
+bench-restore: components
+	$(CARGO) build --release -p regent
+	REGENT=$(abspath $(TARGET))/release/regent tests/bench/restore.sh $(MEGABYTES)
+
 install: setup-etcd components
 	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/regent/plugins
@@ -138,11 +153,17 @@ install: setup-etcd components
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(TARGET)/release/regentctl man >$(DESTDIR)$(PREFIX)/share/man/man1/regentctl.1
 	$(TARGET)/release/regentctl completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/regentctl
-	@if [ -f wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm ]; then \
-	    install -D -m 644 wasm-methods/target/wasm32-wasip2/release/tar_restore.wasm \
-	        $(DESTDIR)$(PREFIX)/lib/regent/methods/tar-restore.wasm; \
-	else echo 'the method tar-restore was not built: make components builds it'; fi
-	@if [ '$(PATRONICTL)' = 1 ]; then ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; fi
+	@for method in tar-restore http-restore stream-backup directory-copy; do \
+	    for built in $$method $$(echo $$method | tr - _); do \
+	        file=wasm-methods/target/wasm32-wasip2/release/$$built.wasm; \
+	        [ -f $$file ] && install -D -m 644 $$file $(DESTDIR)$(PREFIX)/lib/regent/methods/$$method.wasm && continue 2; \
+	    done; \
+	    echo "the method $$method was not built: make components builds it, or says what is missing"; \
+	done
+	@if [ '$(PATRONICTL)' = 1 ]; then \
+	    ln -sfn regentctl $(DESTDIR)$(PREFIX)/bin/patronictl; \
+	    for name in wale_restore barman aws; do ln -sfn regent $(DESTDIR)$(PREFIX)/bin/patroni_$$name; done; \
+	fi
 
 # Manual pages and completions, drawn by the program itself.
 PAGES := $(TARGET)/package

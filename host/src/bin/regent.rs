@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use regent::config::{self, Failure, LocalConfig, Look, Source};
-use regent::{ctl, daemon, demo, fence, ports};
+use regent::{ctl, daemon, demo, fence, helpers, ports, workshop};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -72,6 +72,16 @@ enum Command {
         #[arg(long)]
         dsn: Option<String>,
     },
+    /// Write, look at and try methods: components that make data directories
+    Method {
+        #[command(subcommand)]
+        task: workshop::Task,
+    },
+    /// What replaces the peer's own scripts: restores with WAL-E and Barman, tags on AWS
+    Helper {
+        #[command(subcommand)]
+        helper: helpers::Helper,
+    },
     /// Check a configuration: everything that is wrong or odd, and exit code 1 if it can not be used
     Validate {
         /// Configuration file or folder
@@ -88,6 +98,9 @@ fn main() -> ExitCode {
     }
     if let Some(code) = regent::methods::dispatch(std::env::args_os()) {
         return ExitCode::from(code);
+    }
+    if let Some(code) = helpers::dispatch(std::env::args_os()) {
+        return code;
     }
     let arguments = Arguments::parse();
     if arguments.validate_config {
@@ -107,6 +120,8 @@ fn main() -> ExitCode {
         }
         Some(Command::Generate { output, running, dsn }) => generate(output, running || dsn.is_some(), dsn),
         Some(Command::Validate { config, checks }) => validate(config, &checks, Failure::told),
+        Some(Command::Method { task }) => workshop::run(task),
+        Some(Command::Helper { helper }) => helpers::run(helper),
     }
 }
 

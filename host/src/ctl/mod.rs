@@ -38,6 +38,7 @@ mod why;
 
 pub use cli::run;
 pub use generate::{Model, generate};
+pub use query::ask_server;
 
 /// What went wrong: the text after `Error: `. The exit code is 1.
 #[derive(Debug, thiserror::Error)]

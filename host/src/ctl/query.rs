@@ -1,6 +1,7 @@
 //! `query`: asks the PostgreSQL of a member.
 
 pub(super) mod connection;
+mod direct;
 pub(super) mod libpq;
 mod values;
 
@@ -14,6 +15,7 @@ use super::watch::Pace;
 use super::{CtlError, Result, document};
 use crate::dcs::Store;
 use connection::{Connection, Failure};
+pub use direct::ask_server;
 use libpq::Login;
 use serde_json::{Value, json};
 

@@ -65,6 +65,7 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
         guard,
         watchdog,
         journal: Arc::new(Journal::new(effective.log.dir.as_ref().map(|dir| dir.join("regent.journal.jsonl")))),
+        metrics: Arc::default(),
         client,
         applied: watch::Sender::new(Arc::clone(&effective)),
     };

@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A certificate that is an authority, with its key, in files.
-struct Identity {
+pub(super) struct Identity {
     folder: TempDir,
 }
 
 impl Identity {
-    fn make() -> Identity {
+    pub(super) fn make() -> Identity {
         let identity = Identity { folder: tempfile::tempdir().unwrap() };
         identity.renew();
         identity
@@ -48,7 +48,7 @@ impl Identity {
         CertificateDer::from_pem_file(self.file("crt")).unwrap()
     }
 
-    fn options(&self, verify_client: &str) -> Options {
+    pub(super) fn options(&self, verify_client: &str) -> Options {
         Options {
             listen: "127.0.0.1:0".to_owned(),
             certfile: Some(self.file("crt")),
@@ -101,7 +101,7 @@ impl ServerCertVerifier for Only {
 }
 
 /// What comes back over TLS; empty where the server turns the client away.
-async fn ask(served: &Served, server: &Identity, client: Option<&Identity>, request: &str) -> String {
+pub(super) async fn ask(served: &Served, server: &Identity, client: Option<&Identity>, request: &str) -> String {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -221,7 +221,8 @@ async fn required_needs_somebody_to_trust() {
     let (_, published) = tokio::sync::watch::channel(Arc::new(leader()));
     let (requests, _) = tokio::sync::mpsc::channel(1);
     let journal = Arc::new(crate::agent::journal::Journal::new(None));
-    let handle = crate::agent::handle::Handle { published, requests, journal };
+    let handle =
+        crate::agent::handle::Handle { published, requests, journal, metrics: Default::default(), client: client() };
     assert!(matches!(crate::api::ApiServer::start(options, handle).await, Err(ApiError::Certificate { .. })));
 }
 
