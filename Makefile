@@ -190,7 +190,7 @@ deb:
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) -p regent $(PLUGINS:%=-p regent-dcs-%)
 	$(MAKE) --no-print-directory pages PROFILE=$(PROFILE)
-	$(CARGO) deb --no-build -p regent $(if $(filter debug,$(PROFILE)),--profile dev --no-strip) --output $(TARGET)/package/
+	$(CARGO) deb --no-build -p regent $(if $(filter debug,$(PROFILE)),--profile dev --strip --fast) --output $(TARGET)/package/
 	@ls -l $(TARGET)/package/*.deb
 
 # In a system of its own: is all there, do the programs run, is the unit sound, does nothing stay. Needs root.
