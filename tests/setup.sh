@@ -17,6 +17,7 @@ set -euo pipefail
 readonly MAJOR_WANTED=15   # the major that the figures and the tests were made with
 readonly MAJOR_MIN=13
 readonly PEER=4.1.5         # the Patroni that our nodes share clusters with in the tests
+readonly SCHEMATHESIS=4.32.5 # what holds the REST API against its description
 readonly CONSUL_SUITE=bullseye   # the last Debian that has Consul
 readonly PROGRAMS=(postgres initdb pg_controldata pg_basebackup pg_rewind)
 
@@ -190,6 +191,31 @@ check_haproxy() {
     say "SKIPPED: the tests with HAProxy: haproxy was not found (Debian: sudo apt-get install haproxy)"
 }
 
+# A person's view of the dashboard.
+check_browser() {
+    command -v chromium >/dev/null 2>&1 && command -v chromedriver >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_packages chromium chromium-driver; then return 0; fi
+    say "SKIPPED: the test of the dashboard in a browser: chromium or chromedriver was not found (Debian: sudo apt-get install chromium chromium-driver)"
+}
+
+# Holds the REST API against its own description.
+check_schemathesis() {
+    local place=".cache/schemathesis-$SCHEMATHESIS" python=/usr/bin/python3
+    [[ -f "$place/complete" ]] && return 0
+    if [[ "$1" == install ]]; then
+        [[ -x "$python" ]] || python="$(command -v python3 || true)"
+        say "installing schemathesis $SCHEMATHESIS into $place"
+        rm -rf "$place"
+        if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "schemathesis==$SCHEMATHESIS" >&2; then
+            touch "$place/complete"
+            return 0
+        fi
+        rm -rf "$place"
+    fi
+    say "SKIPPED: the test of the REST API against its description: schemathesis $SCHEMATHESIS is not in $place"
+}
+
 # Debian has it no more: the package of an older release runs as it is, from a folder of our own. The sources of that
 # release are the machine's own, under its older name.
 unpack_consul() { # FOLDER
@@ -330,6 +356,8 @@ main() {
         check_haproxy "$mode"
         check_consul "$mode"
         check_peer "$mode"
+        check_browser "$mode"
+        check_schemathesis "$mode"
         check_components "$mode"
         check_c_for_components "$mode"
         check_pgbackrest "$mode"

@@ -36,5 +36,7 @@ pub mod observe;
 pub mod ports;
 pub mod postgres;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod workshop;

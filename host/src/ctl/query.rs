@@ -1,8 +1,8 @@
 //! `query`: asks the PostgreSQL of a member.
 
-mod connection;
+pub(super) mod connection;
 mod direct;
-mod libpq;
+pub(super) mod libpq;
 mod values;
 
 use super::context::Context;
