@@ -54,6 +54,7 @@ help:
 	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
 	@echo 'make screenshots  the pictures of the dashboard in the docs, from a real cluster'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
+	@echo 'make bench-restore  restores through a component, beside tar     MEGABYTES=2000'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
 	@echo 'make deb      a Debian package; make deb-check installs it in a fresh system'
