@@ -57,13 +57,14 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 
 /// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
 /// leads until an operator says so, and that is right. And a strict cluster waits for a standby that left its leader's
-/// history, where nothing allows to mend it, or nothing shows it: both are on timelines of one number.
+/// history, where nothing allows to mend it (a rewind may also have been cut off for good), or nothing shows it: both are
+/// on timelines of one number.
 fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let settings = &plan.settings;
     let promised = settings.synchronous_mode != SynchronousMode::Off;
     let mends = settings.use_pg_rewind || settings.remove_data_directory_on_diverged_timelines;
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
-    (settings.synchronous_mode_strict && (!mends || world.has_twins()))
+    (settings.synchronous_mode_strict && (!mends || world.has_twins() || world.has_half_rewound()))
         || wiped && (promised || !world.somebody_has_the_last_commit())
 }
 
