@@ -1,4 +1,5 @@
 //! The shipped methods that are components, in whole clusters: each clones a replica from a real server or its backup.
+#![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 mod backup_server;
 
@@ -109,10 +110,46 @@ async fn clone_by_components(folder: &Path, bin: Option<PathBuf>) -> Result<()> 
         .await?;
     }
     if !other {
+        a_backup_is_weighed_against_a_replica(second)?;
         reinitialize(third, "basebackup", &json!({"force": true, "from-leader": true})).await?;
         cluster.wait_healthy(LONG).await?;
     }
     cluster.finish().await
+}
+
+/// BOOT-15: how much was written since a backup is what a replica says as well.
+fn a_backup_is_weighed_against_a_replica(replica: &Node) -> Result<()> {
+    let folder = replica.layout.folder.join("wale");
+    std::fs::create_dir(&folder)?;
+    let list = "expanded_size_bytes\\twal_segment_backup_start\\twal_segment_offset_backup_start\\n";
+    let programs = [
+        ("envdir", "shift; exec \"$@\"".to_owned()),
+        ("wal-e", format!("case \"$*\" in *list*) printf '{list}SIZE\\t000000010000000000000001\\t40\\n';; esac")),
+    ];
+    let weigh = |size: u64, megabytes: &str| {
+        for (name, text) in &programs {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{}\n", text.replace("SIZE", &size.to_string())))?;
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = replica.command("regent");
+        command.env("PATH", format!("{}:{path}", folder.display())).env("PGPASSWORD", config::SUPERUSER.1);
+        let server = format!("dbname=postgres user=postgres host=127.0.0.1 port={}", replica.layout.pg_port);
+        command.args(["helper", "wale-restore", "--retries=0", &format!("--connstring={server}")]);
+        command.arg(format!("--envdir={}", folder.display())).arg(format!("--datadir={}", folder.join("d").display()));
+        let output = command.arg(format!("--threshold_megabytes={megabytes}")).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok::<_, anyhow::Error>((output.status.code(), said))
+    };
+    let (enough, large) = ("1000000", 1 << 50);
+    let weighed = weigh(large, enough)?;
+    ensure!(weighed.0 == Some(0), "{weighed:?}");
+    for (size, megabytes) in [(large, "1"), (1000, enough)] {
+        let weighed = weigh(size, megabytes)?;
+        ensure!(weighed.0 == Some(2) && weighed.1.contains("were written since the backup"), "{weighed:?}");
+    }
+    Ok(())
 }
 
 async fn reinitialize(node: &Node, method: &str, how: &Value) -> Result<()> {
