@@ -44,6 +44,16 @@ async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
 
     let output = cluster.regentctl(&["resume", "--wait"]).await?;
     ensure!(output.status.success(), "{output:?}");
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+
+    // PAUSE-11: with the leader's daemon gone, another member takes the request.
+    leader.kill_daemon()?;
+    let output = cluster.regentctl(&["pause"]).await?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(String::from_utf8_lossy(&output.stdout).contains("paused"), "{output:?}");
+    leader.start()?;
+    let output = cluster.regentctl(&["resume", "--wait"]).await?;
+    ensure!(output.status.success(), "{output:?}");
     cluster.wait_healthy(Duration::from_secs(90)).await?;
     cluster.finish().await
 }
