@@ -136,7 +136,13 @@ impl Agent {
     }
 
     fn reload(&mut self) {
+        let store = self.parts.configuration.effective.dcs.name.clone();
         let changed = self.parts.configuration.reload_local();
+        let dcs = &self.parts.configuration.effective.dcs;
+        if dcs.name == store {
+            // Also where the section did not change: the certificates that it names may have.
+            self.parts.store.reload(&dcs.section);
+        }
         if changed {
             self.configuration_changed();
         } else {

@@ -1,6 +1,8 @@
 //! What changed between two configurations, and what of it a running daemon can take: decided here only.
 
 use super::effective::Effective;
+use super::parameters::is_controlled;
+use super::redact::{is_secret, without_login};
 use serde_json::Value;
 
 /// A part of the configuration that a running daemon takes over when it changes.
@@ -64,6 +66,25 @@ pub fn changes(old: &Effective, new: &Effective) -> Changes {
     let mut at_runtime: Vec<Area> = [settings(old, new), api(old, new), server(old, new)].concat();
     at_runtime.sort_unstable();
     Changes { at_runtime, after_restart: after_restart(old, new) }
+}
+
+/// A sentence for each PostgreSQL parameter that has another value now (LOG-05).
+pub fn changed_parameters(old: &Effective, new: &Effective) -> Vec<String> {
+    let (old, new) = (&old.server.parameters, &new.server.parameters);
+    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    let shown = |name: &str, value: Option<&String>| match value {
+        None => "its default".to_owned(),
+        Some(_) if is_secret(name) => "'***'".to_owned(),
+        Some(value) => format!("'{}'", without_login(value)),
+    };
+    let sentence = |name: &String| {
+        let (from, to) = (shown(name, old.get(name)), shown(name, new.get(name)));
+        // What all members must agree on stands on the server's command line.
+        let hint = if is_controlled(name) { " (restart might be required)" } else { "" };
+        format!("Changed {name} from {from} to {to}{hint}")
+    };
+    differing.map(sentence).collect()
 }
 
 fn named<T: Copy>(rows: &[(T, bool)]) -> Vec<T> {
@@ -151,7 +172,7 @@ fn after_restart(old: &Effective, new: &Effective) -> Vec<&'static str> {
         ("name", old.settings.name != new.settings.name),
         ("scope", old.settings.scope != new.settings.scope),
         ("namespace", old.dcs.namespace != new.dcs.namespace),
-        ("section of the store", store(old) != store(new)),
+        ("store", old.dcs.name != new.dcs.name),
         ("plugins", plugin(old) != plugin(new)),
         ("postgresql.data_dir", old.server.data_dir != new.server.data_dir),
         ("postgresql.config_dir", old.server.config_dir != new.server.config_dir),
@@ -161,17 +182,6 @@ fn after_restart(old: &Effective, new: &Effective) -> Vec<&'static str> {
         ("guard.mode", old.settings.guard != new.settings.guard),
         ("citus", old.citus != new.citus),
     ])
-}
-
-/// The store and its section without what is copied into it: that changes at run time.
-fn store(effective: &Effective) -> (String, Value) {
-    let mut section = effective.dcs.section.clone();
-    if let Some(map) = section.as_object_mut() {
-        for key in ["name", "scope", "namespace", "ttl", "loop_wait", "retry_timeout"] {
-            map.shift_remove(key);
-        }
-    }
-    (effective.dcs.name.clone(), section)
 }
 
 #[cfg(test)]

@@ -68,6 +68,11 @@ impl Store {
         self.backend.set_ttl(ttl);
     }
 
+    /// Hands the backend its section as it is configured now; the log says what came of it.
+    pub fn reload(&self, section: &Value) {
+        self.backend.reload(section.to_string());
+    }
+
     /// Takes the lock; `status` goes with it.
     pub async fn acquire(&self, status: Option<&StatusView>, budget: Duration) -> Answer<Lease> {
         let name = self.member.clone().into_bytes();
@@ -108,6 +113,21 @@ impl Store {
     /// Claims the bootstrap: the key must be absent.
     pub async fn claim_initialize(&self, budget: Duration) -> Answer<()> {
         self.put(KeyKind::Initialize, Vec::new(), Expect::Absent, budget).await
+    }
+
+    /// Says which cluster this is, where nobody has said so.
+    pub async fn initialize_as(&self, system_id: &str, budget: Duration) -> Answer<()> {
+        self.put(KeyKind::Initialize, system_id.as_bytes().to_vec(), Expect::Absent, budget).await
+    }
+
+    /// Writes our member key and a lock that we hold, both without an end: for a cluster that no daemon runs.
+    pub async fn install_leader(&self, member: &Value, budget: Duration) -> Answer<()> {
+        let key = Key { kind: KeyKind::Member, name: self.member.clone() };
+        match self.backend.put(budget, key, member.to_string().into_bytes(), Expect::Absent).await {
+            Ok(Some(_)) => self.put(KeyKind::Leader, self.member.clone().into_bytes(), Expect::Absent, budget).await,
+            Ok(None) => Answer::Refused("there is a member of this name".to_owned()),
+            Err(error) => failed(error),
+        }
     }
 
     /// Says which cluster this is.

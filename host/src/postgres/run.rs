@@ -55,6 +55,14 @@ pub struct Program {
     folder: Option<PathBuf>,
 }
 
+/// PostgreSQL's programs refuse to run in a folder that is gone, as ours may be: then there is nothing to be relative to,
+/// and any other folder serves (OPS-09).
+pub(super) fn leave_removed_folder() {
+    if std::env::current_dir().is_err() && std::env::set_current_dir("/").is_ok() {
+        tracing::warn!("the folder that the daemon was started in is gone: it works in / now");
+    }
+}
+
 /// How a program ended.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -129,6 +137,7 @@ impl Program {
     }
 
     fn command(&self) -> tokio::process::Command {
+        leave_removed_folder();
         let mut command = tokio::process::Command::new(&self.path);
         command.args(&self.arguments).env_clear().envs(child_environment()).envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).process_group(0);

@@ -254,6 +254,7 @@ fn monitoring_is_one_statement() {
     });
 }
 
+/// BOOT-02: the script gets a connection string and a password file; when it fails, so does the bootstrap.
 #[test]
 fn bootstrap_makes_the_accounts_and_runs_the_script() {
     as_postgres("bootstrap_makes_the_accounts_and_runs_the_script", async {

@@ -37,7 +37,10 @@ impl Reply {
     #[doc(hidden)]
     pub fn of(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Reply {
         let header = |(name, value): &(&'static str, &'static str)| {
-            (reqwest::header::HeaderName::from_bytes(name.as_bytes()).ok(), reqwest::header::HeaderValue::from_static(value))
+            (
+                reqwest::header::HeaderName::from_bytes(name.as_bytes()).ok(),
+                reqwest::header::HeaderValue::from_static(value),
+            )
         };
         let headers = headers.iter().map(header).filter_map(|(name, value)| Some((name?, value))).collect();
         Reply { status, headers, body: body.as_bytes().to_vec() }
@@ -72,6 +75,7 @@ impl Http {
     pub fn new(tls: rustls::ClientConfig, patience: Duration, dns: Option<Dns>) -> Result<Http, String> {
         let mut builder = Client::builder()
             .no_proxy()
+            .user_agent(concat!("Regent/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .use_preconfigured_tls(tls)
             .connect_timeout(patience)

@@ -32,7 +32,7 @@ pub enum Phase {
 /// What lies on the disk.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    /// The log; every record is durable.
+    /// The log.
     pub log: Log,
     /// A start goes into recovery.
     pub recovery_signal: bool,
@@ -131,6 +131,7 @@ impl Server {
     pub fn promote(&mut self, id: u32, epoch: u32, taken: Timeline) {
         let Some(directory) = &mut self.directory else { return };
         directory.log.begin_timeline(id, taken);
+        directory.log.flush();
         directory.recovery_signal = false;
         directory.state = ControlState::InProduction;
         self.phase = Phase::Primary;
@@ -212,7 +213,7 @@ impl Server {
             server_version: 150_000,
             postmaster_start: WallTime(i64::try_from(self.started.0).unwrap_or(0)),
             timeline: Some(log.timeline()),
-            current_lsn: is_primary.then(|| log.end()),
+            current_lsn: is_primary.then(|| log.flushed_end()),
             received_lsn: standby,
             replayed_lsn: standby,
             replayed_at: None,
@@ -252,6 +253,7 @@ impl Directory {
     pub fn initial(id: u32) -> Directory {
         let mut log = Log::default();
         log.append(id);
+        log.flush();
         let checkpoint = log.start_of_last();
         Directory {
             log,
@@ -265,11 +267,14 @@ impl Directory {
 
     /// A copy of another server's, to be started as its standby.
     pub fn copy_of(source: &Directory) -> Directory {
-        Directory { recovery_signal: true, state: ControlState::InArchiveRecovery, ..source.clone() }
+        let mut copy = Directory { recovery_signal: true, state: ControlState::InArchiveRecovery, ..source.clone() };
+        copy.log.lose(usize::MAX);
+        copy
     }
 
     /// The last record is a checkpoint.
     pub fn note_checkpoint(&mut self, state: ControlState) {
+        self.log.flush();
         self.checkpoint = self.log.start_of_last();
         self.checkpoint_timeline = self.log.timeline();
         self.state = state;
