@@ -126,7 +126,7 @@ async fn rejoin(a: &Node, b: &Node) {
     let control = postgres::control_data(&a.server.binaries, &settings.data_dir).await.unwrap();
     assert_eq!(control.state, ControlState::ShutDown);
     assert!(control.can_rewind && a.server.has_pg_rewind().await);
-    a.server.pg_rewind(&b.as_source(None), LIMIT).await.unwrap();
+    a.server.pg_rewind(&b.as_source(None), Timeline(2), LIMIT).await.unwrap();
     let wanted = Wanted::replica(FollowTarget::Source(b.as_source(None)));
     let started = a.server.start(&wanted, LIMIT).await.unwrap();
     assert_eq!(started.status, PostmasterStatus::Standby);
