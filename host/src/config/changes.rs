@@ -3,7 +3,6 @@
 use super::effective::Effective;
 use super::parameters::is_controlled;
 use super::redact::{is_secret, without_login};
-use serde_json::Value;
 
 /// A part of the configuration that a running daemon takes over when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

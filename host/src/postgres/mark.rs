@@ -115,6 +115,7 @@ fn boot_id() -> Option<String> {
 pub(super) fn fingerprint(data_dir: &Path) -> Result<u64, PgError> {
     let mut sum = 0;
     let mut folders: Vec<PathBuf> = vec![data_dir.to_owned()];
+    let spaces = data_dir.join("pg_tblspc");
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).map_err(PgError::io_at("read", &folder))? {
             let entry = entry.map_err(PgError::io_at("read", &folder))?;
@@ -136,8 +137,9 @@ pub(super) fn fingerprint(data_dir: &Path) -> Result<u64, PgError> {
             (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()).hash(&mut hasher);
             // A sum, for the order of a folder's entries means nothing.
             sum = u64::wrapping_add(sum, hasher.finish());
-            // The links of a data directory lead to its log and to tablespaces.
-            if found.is_dir() || found.is_symlink() && fs::metadata(&path).is_ok_and(|there| there.is_dir()) {
+            // Its links lead to its log and to tablespaces; where any other leads is no matter of pg_rewind.
+            let outside = if folder == data_dir { name == "pg_wal" || name == "pg_xlog" } else { folder == spaces };
+            if found.is_dir() || outside && fs::metadata(&path).is_ok_and(|there| there.is_dir()) {
                 folders.push(path);
             }
         }
@@ -194,6 +196,7 @@ mod tests {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         std::os::unix::fs::symlink(root.path().join("space"), data.join("pg_tblspc/16384")).unwrap();
+        std::os::unix::fs::symlink(&data, data.join("base/round")).unwrap();
         for file in ["data/PG_VERSION", "data/base/1/2", "space/PG_15/3"] {
             fs::write(root.path().join(file), "one").unwrap();
         }
