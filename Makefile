@@ -68,6 +68,7 @@ demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 test: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
 test: setup-peers components
 	$(CARGO) build --workspace
+	$(MAKE) --no-print-directory -C plugins/example build CARGO_TARGET_DIR=$(abspath $(TARGET))
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    echo "$(CARGO) nextest run --workspace"; \
 	    $(CARGO) nextest run --workspace --profile $(NEXTEST_PROFILE); \
