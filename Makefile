@@ -96,8 +96,6 @@ test: setup-peers components
 	    $(CARGO) test -p regent-e2e -p regent-faults -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc
-	$(MAKE) --no-print-directory -C plugins/example test \
-	    CARGO_TARGET_DIR=$(abspath $(TARGET)) REGENT_KIT=$(abspath $(TARGET))/debug/regent-dcs-conformance
 
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \

@@ -114,21 +114,21 @@ impl Drop for Redis {
     }
 }
 
-/// The example, built on the packages for authors as they would be published; it comes to lie beside our own.
-fn build_the_example() -> Result<()> {
-    make("build")
+/// Whether `make test` has built the example, on the packages for authors as they would be published, beside our own.
+fn has_the_example() -> Result<bool> {
+    let found = Binaries::locate()?.regent.with_file_name("libregent_dcs_redis.so").is_file();
+    if !found {
+        eprintln!("SKIPPED: the backend for Redis is not built: make -C plugins/example build does it");
+    }
+    Ok(found)
 }
 
-/// Those packages alone.
+/// The packages for authors, as they would be published.
 fn make_the_packages() -> Result<()> {
-    make("sdk")
-}
-
-fn make(what: &str) -> Result<()> {
     let programs = Binaries::locate()?.regent;
     let target = programs.parent().and_then(Path::parent).context("programs lie in a target folder")?;
     let mut command = Command::new("make");
-    command.arg("-C").arg(root()?.join("plugins/example")).arg(what).env("CARGO_TARGET_DIR", target);
+    command.arg("-C").arg(root()?.join("plugins/example")).arg("sdk").env("CARGO_TARGET_DIR", target);
     forget_ourselves(&mut command);
     let output = command.output().context("cannot run make")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -147,8 +147,10 @@ fn forget_ourselves(command: &mut Command) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_on_a_backend_by_somebody_else_replaces_its_leader() -> Result<()> {
+    if !has_the_example()? {
+        return Ok(());
+    }
     let Some(redis) = Redis::start().await? else { return Ok(()) };
-    tokio::task::spawn_blocking(build_the_example).await??;
     let port = redis.port;
     let cluster = Cluster::builder("foreign").nodes(2).dynamic(short()).local_yaml(move |_, yaml| {
         yaml.as_object_mut().and_then(|sections| sections.remove("local"));
