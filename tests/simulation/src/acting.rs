@@ -40,9 +40,6 @@ impl World {
             let document = daemon.member();
             let known = daemon.written.as_ref().is_some_and(|written| !differ(written, &document));
             daemon.view.store.member_differs = !known;
-            if self.mutant == Some(crate::mutant::Mutant::LateWriteForgotten) {
-                daemon.memory.durability.key = regent_core::decide::KeyWrites::Settled;
-            }
             let mut verdict = decide(&daemon.view, &mut daemon.memory);
             if let Some(mutant) = self.mutant {
                 mutant.spoil(&mut verdict, daemon);

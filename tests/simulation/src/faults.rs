@@ -47,7 +47,11 @@ impl World {
                 }
             }
             Kind::SlowDisk(node) => self.nodes[node].slow_disk = true,
-            Kind::Suspend(node) => self.nodes[node].frozen = true,
+            Kind::Suspend(node) => {
+                let place = &mut self.nodes[node];
+                place.suspended_at = place.suspended_at.or((!place.frozen).then_some(self.now));
+                place.frozen = true;
+            }
             Kind::SetClock(node, by) => self.nodes[node].clock.set_forward += by,
             Kind::Configure(change) => {
                 self.store.configure(|dynamic| dynamic.change(change));
@@ -107,18 +111,18 @@ impl World {
                 self.nodes[node].daemon_frozen = false;
                 self.thaw(node);
             }
-            Kind::FreezeNode(node) => {
+            Kind::FreezeNode(node) if self.nodes[node].suspended_at.is_none() => {
                 self.nodes[node].frozen = false;
                 self.nodes[node].thawed_at = self.now;
                 self.guard(node);
                 self.thaw(node);
             }
+            Kind::FreezeNode(_) => {}
             Kind::Suspend(node) => {
-                let stood = self.plan.faults[index].lasts;
                 let place = &mut self.nodes[node];
-                if place.frozen {
+                if let Some(at) = place.suspended_at.take() {
                     place.frozen = false;
-                    place.clock.missed += stood;
+                    place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
                     place.thawed_at = self.now;
                     place.unaware_until = self.now + self.store.dynamic.ttl.max(self.plan.settings.ttl);
                     self.thaw(node);
@@ -192,6 +196,7 @@ impl World {
         if let Some(mark) = place.server.directory.as_mut().and_then(|directory| directory.half_rewound.as_mut()) {
             mark.same_boot = false;
         }
+        place.suspended_at = None;
         self.kill_server(node);
         if let Some(directory) = &mut self.nodes[node].server.directory {
             let lost = directory.log.lose(usize::MAX);

@@ -34,13 +34,11 @@ pub enum Mutant {
     WordBroken,
     /// A member that must not lead takes the lock all the same.
     TagIgnored,
-    /// A sync key of which an earlier write may come yet is taken as it was read.
-    LateWriteForgotten,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 13] = [
         Mutant::NoGuard,
         Mutant::NoFence,
         Mutant::EverybodyWins,
@@ -54,7 +52,6 @@ impl Mutant {
         Mutant::GoesOnUnasked,
         Mutant::WordBroken,
         Mutant::TagIgnored,
-        Mutant::LateWriteForgotten,
     ];
 
     /// Breaks a decision.

@@ -79,6 +79,8 @@ pub struct Node {
     pub daemon_frozen: bool,
     /// Everything stands still.
     pub frozen: bool,
+    /// Its clocks stand still as well, since then.
+    pub suspended_at: Option<Moment>,
     /// What would have happened meanwhile.
     pub postponed: Vec<Event>,
     /// Whom the guard kills, and when.
@@ -386,6 +388,7 @@ impl Node {
             instances: 0,
             daemon_frozen: false,
             frozen: false,
+            suspended_at: None,
             postponed: Vec::new(),
             guard: None,
             applying: String::new(),

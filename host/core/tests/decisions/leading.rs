@@ -150,6 +150,22 @@ fn who_has_more_does_not_stand_back_for_a_named_candidate() {
     assert_eq!((rule(100), rule(99)), (935, 960));
 }
 
+/// HA-33: who gave the lock up for others stands back for them, so they do not for it, be it preferred or not (seed
+/// 1000421).
+#[test]
+fn nobody_stands_back_for_the_member_that_gave_the_lock_up() {
+    let preferred = || Some(MemberStatus { tags: tags("failover_priority", Scalar::Integer(3)), ..status(100) });
+    let takes = |candidate: Option<&str>| {
+        let mut asked = with_cluster(view(None), |cluster| cluster.failover = failover(Some("b"), candidate, None));
+        let mut memory = Memory { followed: Some(None), ..standby_memory() };
+        assert!(matches!(decide(&asked, &mut memory).action, Action::Run(Errand::Probe { .. })));
+        asked.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".into(), preferred())].into() });
+        decide(&asked, &mut memory).action == Action::Store(StoreCall::Acquire)
+    };
+    assert!(takes(None));
+    assert!(!takes(Some("c")), "a named candidate that does not answer leaves an ordinary race");
+}
+
 /// SYNC-13: in quorum mode those who stand back for a named candidate let go of the lost leader first: their positions
 /// are votes only once they stand still (seed 1003970).
 #[test]
