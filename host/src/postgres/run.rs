@@ -2,9 +2,11 @@
 //! what they do.
 
 use super::error::PgError;
+use super::process;
+use regent_core::model::Postmaster;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -33,6 +35,16 @@ static ENDING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::
 
 /// How much of what cancelled work left is still to be cleared away.
 static CLEARING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+/// Tells every process that works on a data directory for us: whose work it is, and on which directory.
+pub(super) const WORK_VARIABLE: &str = "REGENT_WORK";
+
+/// The value of [`WORK_VARIABLE`] for work of this daemon on `data_dir`.
+fn work_value(daemon: Postmaster, data_dir: &Path) -> OsString {
+    let mut value = OsString::from(format!("{}:{}:", daemon.pid, daemon.start_ticks));
+    value.push(data_dir);
+    value
+}
 
 /// A program to run.
 #[derive(Clone, Debug)]
@@ -97,6 +109,16 @@ impl Program {
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Program {
         self.folder = Some(folder.into());
         self
+    }
+
+    /// Changing what lies in `data_dir`: whoever does so for a daemon that died is ended before anybody else begins
+    /// (see `end_strays`), with everything that it started.
+    pub(crate) fn works_on(self, data_dir: &Path) -> Program {
+        let Some(daemon) = process::identify(std::process::id().cast_signed()) else {
+            return self;
+        };
+        let value = work_value(daemon, data_dir);
+        self.env(WORK_VARIABLE, value)
     }
 
     /// Its name, for messages.
