@@ -50,6 +50,7 @@ async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
     ensure!(output.status.success(), "{output:?}");
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
     restart_one_after_the_other(&cluster, &leader).await?;
+    pause_without_the_leader(&cluster, &leader).await?;
     cluster.finish().await
 }
 
@@ -68,6 +69,19 @@ async fn restart_one_after_the_other(cluster: &Cluster, leader: &str) -> Result<
     }
     ensure!(cluster.wait_healthy(Duration::from_secs(90)).await?.name == leader);
     Ok(())
+}
+
+/// PAUSE-11: with the leader's daemon gone, another member takes the request.
+async fn pause_without_the_leader(cluster: &Cluster, leader: &str) -> Result<()> {
+    let leader = cluster.node(leader);
+    leader.kill_daemon()?;
+    let output = cluster.regentctl(&["pause"]).await?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(String::from_utf8_lossy(&output.stdout).contains("paused"), "{output:?}");
+    leader.start()?;
+    let output = cluster.regentctl(&["resume", "--wait"]).await?;
+    ensure!(output.status.success(), "{output:?}");
+    cluster.wait_healthy(Duration::from_secs(90)).await.map(drop)
 }
 
 /// HA-52, CFG-40: a member whose pre_promote refuses gives the lock back, and another leads; before_stop runs before a
