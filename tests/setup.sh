@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo,
 # the compiler of protocol buffers (the etcd backend is built with it), etcd, and for the tests beside
-# others HAProxy, Consul, ZooKeeper with Java, a Patroni of its own and Rust's library for WebAssembly.
+# others HAProxy, Consul, ZooKeeper with Java, Redis, pgBackRest, a browser, another PostgreSQL, Patroni and tools
+# for components and for the description of the API.
 #
 # Installs Debian packages when it may (root, apt-get), and otherwise says what is missing and how
 # to get it. It never creates or starts a PostgreSQL cluster of the system.
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
-#   tests/setup.sh --peers      the same, with HAProxy, Consul, ZooKeeper, Patroni and Rust's library for
-#                               WebAssembly, without which some tests are skipped
+#   tests/setup.sh --peers      the same, with the programs of others, without which some tests are skipped
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
 set -euo pipefail
@@ -322,6 +322,13 @@ check_c_for_components() {
     say "SKIPPED: the component in C: clang or wasi-libc is not installed"
 }
 
+# The example of a backend by somebody else talks to it.
+check_redis() {
+    command -v redis-server >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_packages redis-server; then return 0; fi
+    say "SKIPPED: the tests of the backend for Redis: redis-server was not found (Debian: sudo apt-get install redis-server)"
+}
+
 # The shipped components, and the hostile ones of the tests, are built for another machine than this.
 check_components() {
     local target=wasm32-wasip2
@@ -364,6 +371,7 @@ main() {
     if [[ "$peers" -eq 1 ]]; then
         check_haproxy "$mode"
         check_consul "$mode"
+        check_redis "$mode"
         check_zookeeper "$mode"
         check_peer "$mode"
         check_browser "$mode"

@@ -2,7 +2,9 @@
 
 use crate::daemon::{News, Request};
 use crate::plan::Kind;
+use crate::store::Dynamic;
 use crate::world::{Event, Step, World};
+use regent_core::model::WallTime;
 use std::time::Duration;
 
 /// A machine or a daemon that ended is started again after this time.
@@ -44,12 +46,27 @@ impl World {
                     self.announce(None);
                 }
             }
-            Kind::Switchover(candidate) => {
+            Kind::SlowDisk(node) => self.nodes[node].slow_disk = true,
+            Kind::Suspend(node) => {
+                let place = &mut self.nodes[node];
+                place.suspended_at = place.suspended_at.or((!place.frozen).then_some(self.now));
+                place.frozen = true;
+            }
+            Kind::SetClock(node, by) => self.nodes[node].clock.set_forward += by,
+            Kind::Configure(change) => {
+                self.store.configure(|dynamic| dynamic.change(change));
+                let Dynamic { lag, mode, .. } = self.store.dynamic;
+                self.checks.configured(lag, mode);
+                self.announce(None);
+            }
+            Kind::Switchover(candidate, later) => {
+                let at = WallTime(i64::try_from(self.now.0 + later).unwrap_or(0) * 1000);
+                let scheduled_at = (later > 0).then_some(at);
                 let leader = self.store.lock.as_ref().map(|lock| lock.name.clone());
                 let candidate =
                     candidate.map(|node| self.names[node].clone()).filter(|name| leader.as_ref() != Some(name));
                 if leader.is_some() && !self.store_away && (candidate.is_some() || !self.store.dynamic.paused) {
-                    self.store.ask(leader, candidate);
+                    self.store.ask(leader, candidate, scheduled_at);
                     self.announce(None);
                 }
             }
@@ -58,7 +75,7 @@ impl World {
                 let candidate = self.names[node].clone();
                 if leader.as_ref() != Some(&candidate) && !self.store_away {
                     self.checks.forced = true;
-                    self.store.ask(None, Some(candidate));
+                    self.store.ask(None, Some(candidate), None);
                     self.announce(None);
                 }
             }
@@ -94,11 +111,22 @@ impl World {
                 self.nodes[node].daemon_frozen = false;
                 self.thaw(node);
             }
-            Kind::FreezeNode(node) => {
+            Kind::FreezeNode(node) if self.nodes[node].suspended_at.is_none() => {
                 self.nodes[node].frozen = false;
                 self.nodes[node].thawed_at = self.now;
                 self.guard(node);
                 self.thaw(node);
+            }
+            Kind::FreezeNode(_) => {}
+            Kind::Suspend(node) => {
+                let place = &mut self.nodes[node];
+                if let Some(at) = place.suspended_at.take() {
+                    place.frozen = false;
+                    place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
+                    place.thawed_at = self.now;
+                    place.unaware_until = self.now + self.store.dynamic.ttl.max(self.plan.settings.ttl);
+                    self.thaw(node);
+                }
             }
             Kind::StoreAway => {
                 self.store_away = false;
@@ -118,6 +146,7 @@ impl World {
             }
             Kind::Lossy => self.loss = 0,
             Kind::SlowLink(node) => self.nodes[node].slow = false,
+            Kind::SlowDisk(node) => self.nodes[node].slow_disk = false,
             Kind::HangingStop(node) => {
                 self.nodes[node].hanging_stop = false;
                 let server = &self.nodes[node].server;
@@ -131,7 +160,9 @@ impl World {
             }
             Kind::KillPostmaster(_)
             | Kind::RemoveLock
-            | Kind::Switchover(_)
+            | Kind::Switchover(..)
+            | Kind::SetClock(..)
+            | Kind::Configure(_)
             | Kind::Failover(_)
             | Kind::Restart(_)
             | Kind::Reinitialize(_) => return,
@@ -162,7 +193,15 @@ impl World {
         place.guard = None;
         place.postponed.clear();
         place.frozen = false;
+        if let Some(mark) = place.server.directory.as_mut().and_then(|directory| directory.half_rewound.as_mut()) {
+            mark.same_boot = false;
+        }
+        place.suspended_at = None;
         self.kill_server(node);
+        if let Some(directory) = &mut self.nodes[node].server.directory {
+            let lost = directory.log.lose(usize::MAX);
+            self.statistics.add_count("records lost", "with the machine", lost);
+        }
     }
 
     /// What was postponed happens now, the guard first.
