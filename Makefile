@@ -54,6 +54,7 @@ help:
 	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
 	@echo 'make screenshots  the pictures of the dashboard in the docs, from a real cluster'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
+	@echo 'make bench-restore  restores through a component, beside tar     MEGABYTES=2000'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
 	@echo 'make deb      a Debian package; make deb-check installs it in a fresh system'
@@ -111,6 +112,7 @@ screenshots: setup-peers
 lint:
 	$(CARGO) fmt --all --check
 	cd wasm-methods && $(CARGO) fmt --all --check
+	cd plugins/example && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --quiet -p regent-tidy
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
@@ -187,7 +189,7 @@ deb:
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) -p regent $(PLUGINS:%=-p regent-dcs-%)
 	$(MAKE) --no-print-directory pages PROFILE=$(PROFILE)
-	$(CARGO) deb --no-build -p regent $(if $(filter debug,$(PROFILE)),--profile dev --no-strip) --output $(TARGET)/package/
+	$(CARGO) deb --no-build -p regent $(if $(filter debug,$(PROFILE)),--profile dev --strip --fast) --output $(TARGET)/package/
 	@ls -l $(TARGET)/package/*.deb
 
 # In a system of its own: is all there, do the programs run, is the unit sound, does nothing stay. Needs root.

@@ -37,6 +37,8 @@ pub enum Dcs {
     Local,
     /// A real etcd, over its v3 API.
     Etcd3,
+    /// A real etcd, over its v2 API.
+    Etcd,
     /// A real Consul.
     Consul,
 }
@@ -132,10 +134,15 @@ impl ClusterBuilder {
         let folder = Folder::create(Account::unprivileged()?)?;
         let root = folder.root().to_owned();
         let store = root.join("store").join(format!("{}.db", self.scope));
-        let etcd = if self.dcs == Dcs::Etcd3 { Some(Etcd::start().await?) } else { None };
+        let etcd = match self.dcs {
+            Dcs::Etcd3 => Some(Etcd::start().await?),
+            Dcs::Etcd => Some(Etcd::start_with_v2().await?),
+            _ => None,
+        };
         let consul = if self.dcs == Dcs::Consul { Some(Consul::start().await?) } else { None };
         let common = Common {
             store: match (&etcd, &consul) {
+                (Some(etcd), _) if self.dcs == Dcs::Etcd => ("etcd", json!({ "hosts": [etcd.address()] })),
                 (Some(etcd), _) => ("etcd3", json!({ "hosts": [etcd.address()] })),
                 (None, Some(consul)) => ("consul", json!({ "host": consul.address(), "register_service": true })),
                 (None, None) => ("local", json!({ "path": store })),

@@ -192,6 +192,9 @@ impl World {
         place.guard = None;
         place.postponed.clear();
         place.frozen = false;
+        if let Some(mark) = place.server.directory.as_mut().and_then(|directory| directory.half_rewound.as_mut()) {
+            mark.same_boot = false;
+        }
         place.suspended_at = None;
         self.kill_server(node);
         if let Some(directory) = &mut self.nodes[node].server.directory {

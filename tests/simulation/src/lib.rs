@@ -63,7 +63,8 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 
 /// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
 /// leads until an operator says so, and that is right. And a strict cluster waits for a standby that left its leader's
-/// history, or does not want to be one, where nothing allows to mend it, or nothing shows it: both are on timelines of one number.
+/// history, or does not want to be one, where nothing allows to mend it (a rewind may also have been cut off for good), or
+/// nothing shows it: both are on timelines of one number.
 fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let settings = world.store.dynamic.over(&plan.settings);
     let promised = settings.synchronous_mode != SynchronousMode::Off;
@@ -71,7 +72,7 @@ fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
     let unwilling = |tags: &&Tags| tags.nosync() || tags.nostream() || tags.replicatefrom().is_some();
     let alone = plan.tags.iter().filter(unwilling).count() + 1 >= plan.members;
-    (settings.synchronous_mode_strict && (!mends || alone || world.has_twins()))
+    (settings.synchronous_mode_strict && (!mends || alone || world.has_twins() || world.has_half_rewound()))
         || wiped && (promised || !world.somebody_has_the_last_commit())
 }
 

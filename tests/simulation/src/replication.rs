@@ -80,6 +80,12 @@ impl World {
         }
     }
 
+    /// Some data directory is half rewound.
+    pub fn has_half_rewound(&self) -> bool {
+        let marked = |directory: &crate::server::Directory| directory.half_rewound.is_some();
+        self.nodes.iter().any(|node| node.server.directory.as_ref().is_some_and(marked))
+    }
+
     /// Two servers are on timelines of one number and have different histories: a member that was cut off right after
     /// its promotion, and whose key is gone, was not heard of by the next leader, if that one was down until then.
     pub fn has_twins(&self) -> bool {

@@ -4,7 +4,7 @@
 use crate::log::Log;
 use regent_core::model::{
     CommitPoint, ControlData, ControlState, DataDirectory, Lsn, Moment, Monitoring, Postmaster, PostmasterStatus,
-    ReplicationRow, StandbyNames, SyncMethod, Timeline, WallTime,
+    ReplicationRow, RewindMark, StandbyNames, SyncMethod, Timeline, WallTime,
 };
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct Directory {
     pub checkpoint: Lsn,
     /// Its timeline.
     pub checkpoint_timeline: Timeline,
+    /// A rewind began to write here and has not come to its end: whatever else is said here is not true.
+    pub half_rewound: Option<RewindMark>,
 }
 
 /// A commit that waits for standbys.
@@ -172,7 +174,11 @@ impl Server {
 
     /// The data directory as a daemon finds it.
     pub fn data_directory(&self) -> DataDirectory {
-        if self.directory.is_some() { DataDirectory::Initialized } else { DataDirectory::Empty }
+        match &self.directory {
+            Some(Directory { half_rewound: Some(mark), .. }) => DataDirectory::HalfRewound(mark.clone()),
+            Some(_) => DataDirectory::Initialized,
+            None => DataDirectory::Empty,
+        }
     }
 
     /// A start would go into recovery.
@@ -255,6 +261,7 @@ impl Directory {
             state: ControlState::ShutDown,
             checkpoint,
             checkpoint_timeline: Timeline(1),
+            half_rewound: None,
         }
     }
 

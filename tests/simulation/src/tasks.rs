@@ -4,7 +4,8 @@ use crate::daemon::News;
 use crate::server::{Directory, Phase};
 use crate::world::{Event, Step, World};
 use regent_core::model::{
-    ControlState, LeaderHistory, LocalEnd, Postmaster, Source, StartMode, StopMode, Task, TaskOutcome,
+    ControlState, DataDirectory, LeaderHistory, LocalEnd, Postmaster, RewindMark, Source, StartMode, StopMode, Task,
+    TaskOutcome,
 };
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Pending {
     pub names: Option<String>,
     /// When it is over.
     pub goal: Goal,
+    /// A rewind: it has begun to write.
+    pub half_way: bool,
 }
 
 /// When long work is over.
@@ -56,7 +59,7 @@ impl World {
             Task::Rewind(_) => (Goal::Point, 300, 2000),
             Task::RecoverInSingleUserMode | Task::SetAsideFailedBootstrap => (Goal::Point, 100, 600),
         };
-        self.nodes[node].pending = Some(Pending { number, task, names, goal });
+        self.nodes[node].pending = Some(Pending { number, task, names, goal, half_way: false });
         self.soon(from, to, Event::Work { node, number });
     }
 
@@ -99,10 +102,13 @@ impl World {
                 let outcome = self.compare(node, &source);
                 self.task_ends(node, number, outcome);
             }
-            Task::Rewind(source) => {
-                let outcome = self.rewind(node, &source);
-                self.task_ends(node, number, outcome);
-            }
+            Task::Rewind(source) => match self.rewind(node, &source, pending.half_way) {
+                Some(outcome) => self.task_ends(node, number, outcome),
+                None => {
+                    self.nodes[node].pending = Some(Pending { half_way: true, task: Task::Rewind(source), ..pending });
+                    self.soon(100, 3000, Event::Work { node, number });
+                }
+            },
             Task::RecoverInSingleUserMode => {
                 let id = self.next_id();
                 let server = &mut self.nodes[node].server;
@@ -133,6 +139,10 @@ impl World {
 
     fn spawn(&mut self, node: usize, names: String) {
         let now = self.now;
+        if matches!(self.nodes[node].server.data_directory(), DataDirectory::HalfRewound(_)) {
+            let name = self.names[node].clone();
+            self.checks.fail(|| format!("8: {name} starts a server on a half rewound data directory"));
+        }
         let server = &mut self.nodes[node].server;
         server.names = names;
         let crashed = server.directory.as_ref().is_some_and(|directory| {
@@ -213,26 +223,36 @@ impl World {
         TaskOutcome::Histories(local, leader)
     }
 
-    fn rewind(&mut self, node: usize, source: &Source) -> TaskOutcome {
+    /// How a rewind goes on: `None`, it has just begun to write.
+    fn rewind(&mut self, node: usize, source: &Source, half_way: bool) -> Option<TaskOutcome> {
         // A source that is lost says nothing about the local data.
-        let Some(place) = self.source_of(node, source) else { return TaskOutcome::Cancelled };
+        let Some(place) = self.source_of(node, source) else { return Some(TaskOutcome::Cancelled) };
         let (primary, directory) = {
             let server = &self.nodes[place].server;
             (server.phase == Phase::Primary, server.directory.clone())
         };
         let Some(from) = directory.filter(|from| primary && from.checkpoint_timeline == from.log.timeline()) else {
-            return failed("the source has not written a checkpoint");
+            return Some(failed("the source has not written a checkpoint"));
         };
+        let mark = RewindMark { source: source.name.clone(), timeline: from.log.timeline(), same_boot: true };
+        // The log that it begins with may be among what the first attempt removed.
+        let spoilt = !half_way && self.rng.u8(..3) == 0;
         let server = &mut self.nodes[node].server;
-        match server.directory.as_mut().filter(|_| server.postmaster.is_none()) {
-            Some(directory) => {
-                directory.log.become_like(&from.log);
-                directory.recovery_signal = true;
-                directory.state = ControlState::InArchiveRecovery;
-                TaskOutcome::Done
-            }
-            None => failed("the server runs"),
+        let Some(directory) = server.directory.as_mut().filter(|_| server.postmaster.is_none()) else {
+            return Some(failed("the server runs"));
+        };
+        if directory.half_rewound.as_ref().is_some_and(|before| *before != mark || spoilt) {
+            return Some(failed("the data directory is half rewound"));
         }
+        if !half_way {
+            directory.half_rewound = Some(mark);
+            return None;
+        }
+        directory.log.become_like(&from.log);
+        directory.recovery_signal = true;
+        directory.state = ControlState::InArchiveRecovery;
+        directory.half_rewound = None;
+        Some(TaskOutcome::Done)
     }
 
     /// Tells the daemon that its long work is over.

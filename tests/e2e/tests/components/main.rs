@@ -40,8 +40,8 @@ fn other_major() -> Option<PathBuf> {
     None
 }
 
-/// BOOT-07, BOOT-21: replicas come from the stream of a backup, over HTTP, from a folder of archives and from a folder of
-/// files, each through a component; and from the leader by pg_basebackup, when that is asked for.
+/// BOOT-03, BOOT-21: replicas come from the stream of a backup, over HTTP, from a folder of archives and from a folder of
+/// files, each through a component; and from the leader by pg_basebackup, when that is asked for. A new cluster begins by one.
 #[tokio::test]
 async fn each_component_clones_a_replica() -> Result<()> {
     let Some(folder) = components(&["stream_backup.wasm", "http_restore.wasm", "tar_restore.wasm"]) else {
@@ -113,8 +113,24 @@ async fn clone_by_components(folder: &Path, bin: Option<PathBuf>) -> Result<()> 
         a_backup_is_weighed_against_a_replica(second)?;
         reinitialize(third, "basebackup", &json!({"force": true, "from-leader": true})).await?;
         cluster.wait_healthy(LONG).await?;
+        begin_from(&folder.join("tar_restore.wasm"), &backup).await?;
     }
     cluster.finish().await
+}
+
+/// A new cluster begins with what the backup holds.
+async fn begin_from(component: &Path, backup: &Path) -> Result<()> {
+    let section = json!({"wasm": component, "directory": backup, "directories": [backup]});
+    let new = Cluster::builder("new").nodes(1).env("PATRONI_LOG_LEVEL", "INFO");
+    let new = new.local_yaml(move |_, yaml| {
+        yaml["bootstrap"]["method"] = json!("tar");
+        yaml["bootstrap"]["tar"] = section.clone();
+    });
+    let new = new.start().await?;
+    let node = new.wait_leader(LONG).await?;
+    let count = node.sql_value("SELECT count(*) FROM t").await?;
+    ensure!(count == "20000", "{count} rows");
+    new.finish().await
 }
 
 /// BOOT-15: how much was written since a backup is what a replica says as well.
