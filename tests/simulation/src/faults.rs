@@ -40,12 +40,6 @@ impl World {
             Kind::Lossy => self.loss = 40,
             Kind::SlowLink(node) => self.nodes[node].slow = true,
             Kind::HangingStop(node) => self.nodes[node].hanging_stop = true,
-            Kind::RemoveLock => {
-                if self.store.lock.take().is_some() {
-                    self.checks.meddle();
-                    self.announce(None);
-                }
-            }
             Kind::SlowDisk(node) => self.nodes[node].slow_disk = true,
             Kind::Suspend(node) => {
                 let place = &mut self.nodes[node];
@@ -53,6 +47,19 @@ impl World {
                 place.frozen = true;
             }
             Kind::SetClock(node, by) => self.nodes[node].clock.set_forward += by,
+            wish => self.wish(wish),
+        }
+    }
+
+    /// An operator wants something.
+    fn wish(&mut self, kind: Kind) {
+        match kind {
+            Kind::RemoveLock => {
+                if self.store.lock.take().is_some() {
+                    self.checks.meddle();
+                    self.announce(None);
+                }
+            }
             Kind::Configure(change) => {
                 self.store.configure(|dynamic| dynamic.change(change));
                 let Dynamic { lag, mode, .. } = self.store.dynamic;
@@ -90,6 +97,7 @@ impl World {
                 self.nodes[node].wanted = false;
                 self.inform(node, 1, 5, News::Asked(Request::Shutdown));
             }
+            _ => {}
         }
     }
 
@@ -118,16 +126,7 @@ impl World {
                 self.thaw(node);
             }
             Kind::FreezeNode(_) => {}
-            Kind::Suspend(node) => {
-                let place = &mut self.nodes[node];
-                if let Some(at) = place.suspended_at.take() {
-                    place.frozen = false;
-                    place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
-                    place.thawed_at = self.now;
-                    place.unaware_until = self.now + self.store.dynamic.ttl.max(self.plan.settings.ttl);
-                    self.thaw(node);
-                }
-            }
+            Kind::Suspend(node) => self.resume(node),
             Kind::StoreAway => {
                 self.store_away = false;
                 self.announce(None);
@@ -201,6 +200,18 @@ impl World {
         if let Some(directory) = &mut self.nodes[node].server.directory {
             let lost = directory.log.lose(usize::MAX);
             self.statistics.add_count("records lost", "with the machine", lost);
+        }
+    }
+
+    /// A suspended machine goes on.
+    fn resume(&mut self, node: usize) {
+        let place = &mut self.nodes[node];
+        if let Some(at) = place.suspended_at.take() {
+            place.frozen = false;
+            place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
+            place.thawed_at = self.now;
+            place.unaware_until = self.now + self.store.dynamic.ttl.max(self.plan.settings.ttl);
+            self.thaw(node);
         }
     }
 
