@@ -99,7 +99,7 @@ pub(crate) struct Node {
     pub value: Option<String>,
     /// It is a folder.
     pub dir: bool,
-    /// What lies in it.
+    /// What is in it.
     pub nodes: Vec<Node>,
     /// Seconds that are left.
     pub ttl: Option<i64>,
