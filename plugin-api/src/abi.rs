@@ -14,9 +14,6 @@ pub const API_MAJOR: u32 = 1;
 /// Its minor: grows with each addition.
 pub const API_MINOR: u32 = 0;
 
-/// The key in a plugin's capabilities under which it names the settings of its section, with commas between.
-pub const SETTINGS: &str = "settings";
-
 macro_rules! open_enum {
     ($(#[$meta:meta])* $name:ident: $repr:ty { $($variant:ident = $value:expr),+ $(,)? }) => {
         $(#[$meta])*
@@ -265,3 +262,6 @@ pub const fn padded(text: &str) -> [u8; 32] {
     }
     field
 }
+
+/// The key in a plugin's capabilities under which it names the settings of its section, with commas between.
+pub const SETTINGS: &str = "settings";
