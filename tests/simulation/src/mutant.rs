@@ -2,7 +2,7 @@
 
 use crate::daemon::Daemon;
 use regent_core::decide::{Action, Verdict};
-use regent_core::model::{Moment, StartMode, StoreCall, Task};
+use regent_core::model::{StartMode, StoreCall, Task};
 use std::time::Duration;
 
 /// What is broken.
@@ -96,7 +96,9 @@ impl Mutant {
             (Mutant::TagIgnored, 920) if idle && daemon.view.settings.tags.nofailover() => {
                 verdict.action = Action::Store(StoreCall::Acquire);
             }
-            (Mutant::NobodyRaces, 960) => verdict.action = Action::Wait { until: Moment(u64::MAX / 2) },
+            (Mutant::NobodyRaces, 960) => {
+                verdict.action = Action::Wait { until: daemon.view.now + Duration::from_secs(24 * 3600) };
+            }
             _ => {}
         }
     }
