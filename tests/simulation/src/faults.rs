@@ -210,8 +210,14 @@ impl World {
             place.frozen = false;
             place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
             place.thawed_at = self.now;
-            place.unaware_until = self.now + self.store.dynamic.ttl.max(self.plan.settings.ttl);
+            // Its lock was good for no longer than a ttl when it stopped, on a clock that may be slow besides.
+            let ttl = self.store.dynamic.ttl.max(self.plan.settings.ttl);
+            place.unaware_until = self.now + ttl + ttl / 100;
             self.thaw(node);
+            // The guard's alarm was set by the same clock.
+            if let Some((_, at)) = self.nodes[node].guard {
+                self.later(self.until_shown(node, at), Event::Guard { node });
+            }
         }
     }
 
