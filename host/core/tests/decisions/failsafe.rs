@@ -186,7 +186,7 @@ fn a_member_gives_its_word_unless_it_may_lead() {
 }
 
 /// HA-49: who comes back from where its clock stood still is not let go on beside the leader that came after it (seed
-/// 60001475).
+/// 60004799).
 #[test]
 fn a_member_gives_its_word_to_no_leader_that_another_came_after() {
     let gives = |read: Option<Option<&str>>, word: Option<(&str, u64)>| {
