@@ -371,7 +371,7 @@ fn ask(case: &mut Case<'_>) -> Decision {
     let candidate = cluster.failover.as_ref().and_then(|request| request.candidate.as_deref());
     let counts = |name: &str| sync.is_none_or(|sync| sync.knows(name)) || candidate == Some(name);
     // In failsafe mode a leader may go on whose own key in the store is long gone.
-    let known = cluster.failsafe.as_ref().filter(|_| settings.failsafe_mode);
+    let known = cluster.failsafe.as_ref().filter(|_| settings.failsafe_mode || super::failsafe::is_young(case.view));
     let reachable = cluster.members.iter().filter(|member| member.api_url.is_some()).map(|member| &member.name);
     let members: BTreeSet<_> = reachable
         .chain(known.into_iter().flat_map(|known| known.keys()))
