@@ -26,5 +26,6 @@ pub fn options(name: &str, config: &str, ttl: Duration) -> Options {
         skip: Vec::new(),
         command: Some(env!("CARGO_BIN_EXE_regent-dcs-conformance").into()),
         soak: Duration::ZERO,
+        prepare: None,
     }
 }
