@@ -1,8 +1,8 @@
-# demo · test · simulate · faults · lint · bench · install. `make` alone explains them.
+# demo · test · simulate · faults · drills · lint · bench · install. `make` alone explains them.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults lint deny bench install
+.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -23,6 +23,11 @@ SEED ?=
 ROUNDS ?= 3
 MODE ?= all
 
+# drills: which of them, how many shots instead of the usual number, how many clusters at a time
+DRILL ?= all
+SHOTS ?=
+JOBS ?= 2
+
 # bench: arguments for the bench program
 BENCH ?=
 
@@ -30,13 +35,14 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd3 consul
+PLUGINS ?= local etcd etcd3 consul
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
 	@echo 'make test     every test, on real PostgreSQL servers'
 	@echo 'make simulate clusters in a modelled world, faults and all    SEEDS=100000 FROM=0, or SEED=7 for one story'
 	@echo 'make faults   real clusters under writes and random faults    ROUNDS=3 MODE=all|async|sync|strict|quorum SEED=7'
+	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
@@ -100,7 +106,13 @@ deny:
 faults: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
 faults: setup-etcd
 	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
-	$(CARGO) run -p regent-faults -- --rounds $(ROUNDS) --mode $(MODE) $(if $(SEED),--seed $(SEED))
+	$(CARGO) run -p regent-faults --bin regent-faults -- --rounds $(ROUNDS) --mode $(MODE) $(if $(SEED),--seed $(SEED))
+
+drills: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
+drills: setup-etcd
+	$(CARGO) build -p regent -p regent-dcs-local -p regent-dcs-etcd3
+	$(CARGO) run -p regent-faults --bin regent-drills -- --drill $(DRILL) $(if $(SHOTS),--shots $(SHOTS)) \
+	    --jobs $(JOBS) --label $(or $(shell git describe --always --dirty 2>/dev/null),here)
 
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
 bench: setup-peers

@@ -2,32 +2,57 @@
 
 mod support;
 
-use regent_dcs_conformance::{Options, Status, names, run};
+use regent_dcs_conformance::run;
 use std::time::Duration;
-use support::{etcd::Etcd, library, options};
-
-fn keeps_the_contract(options: &Options, skipped: &[&str]) {
-    let report = run(options).expect("the kit runs");
-    assert_eq!(report.outcomes.len(), names().len());
-    for outcome in &report.outcomes {
-        let expected = if skipped.contains(&outcome.check) { Status::Skip } else { Status::Ok };
-        assert_eq!(outcome.status, expected, "{}: {} in {report:#?}", outcome.check, outcome.detail);
-    }
-}
+use support::{etcd::Etcd, keeps_the_contract, library, options};
 
 #[test]
 fn the_local_backend_keeps_the_contract() {
     let options = options("local", "{\"path\": \"{dir}/store.db\"}", Duration::from_secs(1));
-    keeps_the_contract(&options, &["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"]);
+    keeps_the_contract("local", &options, &["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"]);
 }
 
+/// ETCD3-01
 #[test]
 fn the_etcd3_backend_keeps_the_contract() {
     let etcd = Etcd::start();
     // A proxy is not asked for members, which would lead around it (ETCD-03).
     let mut options = options("etcd3", "{\"hosts\": [\"{proxy}\"], \"use_proxies\": true}", Duration::from_secs(2));
     options.upstream = Some(etcd.address());
-    keeps_the_contract(&options, &[]);
+    keeps_the_contract("etcd3", &options, &[]);
+}
+
+/// ETCD-01, ETCD-06
+#[test]
+fn the_etcd_backend_keeps_the_contract() {
+    let etcd = Etcd::start();
+    let mut options = options("etcd", "{\"hosts\": [\"{proxy}\"], \"use_proxies\": true}", Duration::from_secs(2));
+    options.upstream = Some(etcd.address());
+    // The API has no transactions.
+    keeps_the_contract("etcd", &options, &["snapshot-consistency"]);
+}
+
+/// Without the proxy, which stands for one server.
+fn on_an_ensemble_that_lost_one(backend: &str, more: &[&str]) {
+    let mut servers = Etcd::ensemble(3);
+    servers[1].kill();
+    let hosts: Vec<_> = servers.iter().map(Etcd::address).collect();
+    let mut options = options(backend, &format!("{{\"hosts\": {hosts:?}}}"), Duration::from_secs(2));
+    // What is the same wherever the servers are.
+    options.skip = ["check-config", "leaks", "side-effects"].map(str::to_owned).into();
+    let skipped = [&["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"], more].concat();
+    keeps_the_contract(&format!("{backend}, one of three servers lost"), &options, &skipped);
+}
+
+/// ETCD-02, ETCD-07
+#[test]
+fn the_etcd_backend_keeps_the_contract_when_a_server_is_lost() {
+    on_an_ensemble_that_lost_one("etcd", &["snapshot-consistency"]);
+}
+
+#[test]
+fn the_etcd3_backend_keeps_the_contract_when_a_server_is_lost() {
+    on_an_ensemble_that_lost_one("etcd3", &[]);
 }
 
 #[test]

@@ -2,26 +2,12 @@
 
 use crate::config::{Fixed, Soft};
 use crate::http::{Fault, Http, Reply, Request};
+use regent_dcs_common::retry::{PAUSE, TRY_MIN};
 use regent_plugin_sdk::{Cx, DcsError, ErrorKind, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// With less left, another try would tell nothing but that there was no time.
-const TRY_MIN: Duration = Duration::from_millis(50);
-
-/// Between two tries, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
-
-/// What may be done about a request of which nobody knows whether it was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It changes nothing: again, and if all fails, nothing was applied.
-    Read,
-    /// Doing it twice is doing it once, or shows: again.
-    Write,
-    /// A second try could take the first for somebody else's: never.
-    Once,
-}
+pub(crate) use regent_dcs_common::retry::Repeat;
 
 /// An answer that says something.
 #[derive(Debug)]

@@ -51,7 +51,7 @@ impl Consul {
         }
         let request = match &wanted {
             Told::Registered(entry, _) => Request::put("agent/service/register").json(entry),
-            Told::Gone => Request::put(format!("agent/service/deregister/{}", encoded(&id))),
+            Told::Gone => Request::put(format!("agent/service/deregister/{}", encoded(id.as_bytes()))),
         };
         // Until it is answered, nobody knows what the catalogue holds.
         let before = catalogue.told.take();

@@ -49,7 +49,7 @@ impl Consul {
 
     /// Removes every key of the cluster. A second try could remove what was begun anew after the first.
     pub(crate) async fn remove_all(&self, cx: &Cx) -> Result<()> {
-        let request = Request::delete(format!("kv/{}", encoded(self.keys.prefix()))).with("recurse", "");
+        let request = Request::delete(format!("kv/{}", encoded(self.keys.prefix().as_bytes()))).with("recurse", "");
         let reply = self.agent.run(cx, Repeat::Once, &request).await?.reply;
         match reply.status {
             200 if reply.text() == "true" => Ok(()),

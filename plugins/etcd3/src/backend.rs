@@ -1,12 +1,12 @@
 //! The backend itself: the operations of the contract, each a request or two.
 
 use crate::call::{Repeat, Servers};
-use crate::config::Config;
 use crate::memory::Memory;
 use crate::session::{Pace, Session};
 use crate::transport::{Timing, Transport};
 use crate::watch::{Cursor, Watching};
 use etcd_client::{DeleteOptions, GetOptions};
+use regent_dcs_common::etcd::Config;
 use regent_dcs_common::{Keys, Runtime, clock};
 use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, Lease, OpenArgs, Result,
@@ -42,7 +42,7 @@ pub struct Etcd3 {
 
 impl Backend for Etcd3 {
     fn open(args: &OpenArgs, cancellations: Cancellations) -> Result<Self> {
-        let config = Config::read(&args.config_json)?;
+        let config = Config::read("etcd3", &args.config_json)?;
         let runtime = Arc::new(Runtime::new("etcd3")?);
         let bell = Arc::downgrade(&runtime);
         cancellations.on_cancel(move |_| {
@@ -80,7 +80,7 @@ impl Backend for Etcd3 {
     }
 
     fn check_config(config_json: &str) -> Result<()> {
-        Config::read(config_json).map(drop)
+        Config::read("etcd3", config_json).map(drop)
     }
 
     fn load(&self, cx: Cx) -> Result<Snapshot> {
@@ -126,7 +126,7 @@ impl Backend for Etcd3 {
     }
 
     fn reload(&self, config_json: &str) -> Result<bool> {
-        Ok(Config::read(config_json)? == self.config)
+        Ok(Config::read("etcd3", config_json)? == self.config)
     }
 
     fn delete_cluster(&self, cx: Cx) -> Result<()> {

@@ -1,40 +1,22 @@
 //! Sends each request to a server that answers: the good one first, the next when it fails, each for its share of the
 //! budget; and tells at the end whether the request may have been applied.
 
-use crate::discovery;
 use crate::fault::Fault;
-use crate::topology::Topology;
 use crate::transport::{Connection, Transport};
 use etcd_client::ResponseHeader;
 use regent_dcs_common::endpoint::Endpoint;
+use regent_dcs_common::etcd::{SHARE_MIN, Topology, Way, discovery, share, tries_for};
+use regent_dcs_common::retry::{PAUSE, TRY_MIN, rest};
 use regent_plugin_sdk::{Cx, DcsError, ErrorKind, log};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A server gets at least this long, if the budget has it.
-const SHARE_MIN: Duration = Duration::from_secs(1);
-
-/// With less left, another try would tell nothing but that there was no time.
-const TRY_MIN: Duration = Duration::from_millis(50);
-
-/// Between two rounds through all servers, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
-
 /// How long members may take to say who they are.
 const DISCOVERY_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What may be done about a request of which nobody knows whether it was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It changes nothing: again, and if all fails, nothing was applied.
-    Read,
-    /// Doing it twice is doing it once, or shows: again.
-    Write,
-    /// A second try could take the first for somebody else's: never.
-    Once,
-}
+pub(crate) use regent_dcs_common::retry::Repeat;
 
 /// An answer, and whether an earlier try of the same request may have been applied too.
 #[derive(Debug)]
@@ -223,7 +205,8 @@ impl Servers {
             return lock(&self.topology).candidates();
         };
         let patience = (cx.left() / 3).min(DISCOVERY_PATIENCE);
-        let looked_up = tokio::time::timeout(patience, discovery::by_srv(&srv, &self.transport, patience)).await;
+        let way = Way { dns: &self.transport.dns, tls: &self.transport.config.tls, patience };
+        let looked_up = tokio::time::timeout(patience, discovery::by_srv(&srv, way)).await;
         let mut found = looked_up.unwrap_or_default();
         let mut topology = lock(&self.topology);
         if !found.is_empty() {
@@ -331,50 +314,6 @@ impl Course {
     }
 }
 
-/// Tries that a budget is divided by: small clusters are asked again.
-fn tries_for(servers: usize) -> usize {
-    servers.max(1) * (4 - servers.clamp(1, 3))
-}
-
-fn share(left: Duration, tries: usize) -> Duration {
-    let tries = u32::try_from(tries.max(1)).unwrap_or(u32::MAX);
-    (left / tries).max(SHARE_MIN).min(left)
-}
-
-/// Waits before the next round; `false` when the time is over.
-#[allow(clippy::disallowed_methods, reason = "a retry is paced; the wait ends with the call")]
-async fn rest(cx: &Cx, pause: Duration) -> bool {
-    let left = cx.left();
-    if left <= pause {
-        return false;
-    }
-    // pace: all servers failed just now; members that elect a leader need a moment
-    tokio::time::sleep(pause).await;
-    true
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// ETCD-06
-    #[test]
-    fn a_budget_is_shared_among_servers() {
-        let check = |servers: usize, budget_ms: u64, expected_ms: u64| {
-            let share = share(Duration::from_millis(budget_ms), tries_for(servers));
-            assert_eq!(share, Duration::from_millis(expected_ms), "{servers} servers, {budget_ms} ms");
-        };
-        check(1, 9000, 3000);
-        check(2, 10_000, 2500);
-        check(3, 9000, 3000);
-        check(5, 10_000, 2000);
-        check(3, 2000, 1000);
-        check(3, 600, 600);
-        check(0, 9000, 3000);
-        check(3, 0, 0);
-    }
 }

@@ -15,22 +15,18 @@
 //! written but over the revision that it was meant for, and where a request for the lock has an unknown fate and we do
 //! not hold it, the lease in that request is ended.
 //!
-//! **Rooms.** `config` reads the section; `topology`, `discovery` say where servers are, `transport`, `dns` how to
+//! **Rooms.** The section, and where servers are, is what `regent_dcs_common::etcd` reads; `transport` says how to
 //! reach one; `call` chooses a server for each request and keeps the budget; `fault` says what an
 //! error means for a request; `session` is the lease; `memory` is what is known of the keys;
 //! `leader`, `member`, `write`, `watch` and `backend` are the operations.
 
 mod backend;
 mod call;
-mod config;
-mod discovery;
-mod dns;
 mod fault;
 mod leader;
 mod member;
 mod memory;
 mod session;
-mod topology;
 mod transport;
 mod watch;
 mod write;

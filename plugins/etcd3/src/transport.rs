@@ -1,11 +1,11 @@
 //! Reaches one server: TCP with the options that notice a dead peer, TLS, HTTP/2, and a token where one is asked for.
 
-use crate::config::Config;
-use crate::dns::Dns;
 use crate::fault::{self, Fault};
 use etcd_client::{Channel, Client, ConnectOptions, KvClient, WatchClient};
 use hyper_util::rt::TokioIo;
+use regent_dcs_common::Dns;
 use regent_dcs_common::endpoint::{Credentials, Endpoint};
+use regent_dcs_common::etcd::Config;
 use rustix::net::sockopt;
 use std::io;
 use std::sync::Arc;
@@ -100,22 +100,10 @@ impl Transport {
     }
 
     /// A TCP connection to the first of the server's addresses that answers.
-    pub async fn tcp(&self, endpoint: &Endpoint, patience: Duration) -> io::Result<TcpStream> {
-        let addresses = self.dns.addresses(&endpoint.host, endpoint.port).await?;
-        let each = patience / u32::try_from(addresses.len().max(1)).unwrap_or(1);
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
-        for address in addresses {
-            match tokio::time::timeout(each, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    self.set_options(&stream)?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
-                Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")),
-            }
-        }
-        self.dns.doubt(&endpoint.host);
-        Err(last)
+    async fn tcp(&self, endpoint: &Endpoint, patience: Duration) -> io::Result<TcpStream> {
+        let stream = self.dns.connect(&endpoint.host, endpoint.port, patience).await?;
+        self.set_options(&stream)?;
+        Ok(stream)
     }
 
     fn set_options(&self, stream: &TcpStream) -> io::Result<()> {

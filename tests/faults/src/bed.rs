@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use crate::clients::{Server, TABLE};
 use crate::link::Link;
-use crate::options::Mode;
 
 /// How long a new cluster may take.
 const START: Duration = Duration::from_secs(120);
 const NODES: usize = 3;
+/// The cluster's name.
+pub const SCOPE: &str = "faults";
 /// The lock's life, in seconds: short, so that a round has room for several failovers.
-const TTL: u64 = 8;
+pub const TTL: u64 = 8;
 const LOOP_WAIT: u64 = 1;
 const RETRY_TIMEOUT: u64 = 3;
 
@@ -56,11 +57,11 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Starts a cluster and waits until all its members stream.
+    /// Starts a cluster with this dynamic configuration and waits until all its members stream.
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start(mode: Mode) -> Result<Self> {
+    pub async fn start(dynamic: Value) -> Result<Self> {
         let made: Arc<Mutex<Vec<Result<Links>>>> = Arc::default();
         let place = Arc::clone(&made);
         let timing = json!({
@@ -68,7 +69,7 @@ impl Bed {
             // What a rewind leaves whose source dies in the middle, no rewind repairs: without it a person would have to.
             "postgresql": { "remove_data_directory_on_rewind_failure": true },
         });
-        let builder = Cluster::builder("faults").dcs(Dcs::Etcd3).nodes(NODES).dynamic(timing).dynamic(mode.dynamic());
+        let builder = Cluster::builder(SCOPE).dcs(Dcs::Etcd3).nodes(NODES).dynamic(timing).dynamic(dynamic);
         let builder = builder.local_yaml(move |layout, config| {
             place.lock().unwrap_or_else(PoisonError::into_inner).push(Links::insert(layout, config));
         });

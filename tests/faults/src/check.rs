@@ -38,6 +38,9 @@ pub struct Verdict {
     pub violations: Vec<String>,
 }
 
+/// What a violation says that is about [`Verdict::doubly_accepted`].
+pub const DOUBLY_ACCEPTED: &str = "acknowledged writes were doubly accepted";
+
 /// Checks a history against the tables, the leader's first. Settled are the writes that were found lost before.
 pub fn check(attempts: &[Attempt], settled: &HashSet<u64>, tables: &[Table], promise: Promise) -> Verdict {
     let present = present(tables);
@@ -55,7 +58,7 @@ pub fn check(attempts: &[Attempt], settled: &HashSet<u64>, tables: &[Table], pro
         }
     }
     verdict.violations.extend(losses(&verdict, &timelines, promise));
-    verdict.violations.extend(some(&verdict.doubly_accepted, "acknowledged writes were doubly accepted"));
+    verdict.violations.extend(some(&verdict.doubly_accepted, DOUBLY_ACCEPTED));
     verdict.violations.extend(wrong_rows(attempts, &present));
     verdict.violations.extend(different_tables(tables));
     verdict.violations.extend(timelines.shared());

@@ -20,19 +20,34 @@ use crate::history::{Attempt, History, Outcome};
 /// The table that is written to.
 pub const TABLE: &str = "regent_faults";
 
-/// How many clients look for the leader; one more keeps to each node.
-const ROAMING: usize = 4;
 /// After what time a roaming client looks again.
 const TENURE: Duration = Duration::from_secs(3);
 /// Between two writes of a client.
 const PACE: Duration = Duration::from_millis(20);
 /// Between two looks at a server that takes no writes.
 const LOOK_PACE: Duration = Duration::from_millis(50);
-/// After what time a client gives up on an answer.
+/// After what time a client gives up on an answer to anything but a write.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A node's place and its server's port.
 pub type Server = (usize, u16);
+
+/// How many clients there are, and of what temper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How many look for the leader.
+    pub roaming: usize,
+    /// How many keep to each node.
+    pub staying: usize,
+    /// After what time those who stay give up on a write. Who roams gives up after a second.
+    pub patience: Duration,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { roaming: 4, staying: 1, patience: PATIENCE }
+    }
+}
 
 /// The running clients.
 pub struct Clients {
@@ -44,19 +59,22 @@ struct Client {
     number: usize,
     servers: Vec<Server>,
     tenure: Option<Duration>,
+    patience: Duration,
     history: Arc<History>,
     stop: Arc<AtomicBool>,
 }
 
 impl Clients {
     /// Lets them begin.
-    pub fn start(servers: &[Server], history: &Arc<History>) -> Self {
+    pub fn start(servers: &[Server], history: &Arc<History>, load: Load) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        let roaming = (0..ROAMING).map(|_| (servers.to_vec(), Some(TENURE)));
-        let staying = servers.iter().map(|server| (vec![*server], None));
-        for (number, (servers, tenure)) in roaming.chain(staying).enumerate() {
-            let client = Client { number, servers, tenure, history: Arc::clone(history), stop: Arc::clone(&stop) };
+        let roaming = (0..load.roaming).map(|_| (servers.to_vec(), Some(TENURE), PATIENCE));
+        let staying = servers.iter().flat_map(|server| std::iter::repeat_n(*server, load.staying));
+        let staying = staying.map(|server| (vec![server], None, load.patience));
+        for (number, (servers, tenure, patience)) in roaming.chain(staying).enumerate() {
+            let (history, stop) = (Arc::clone(history), Arc::clone(&stop));
+            let client = Client { number, servers, tenure, patience, history, stop };
             tasks.spawn(client.run());
         }
         Self { stop, tasks }
@@ -127,7 +145,7 @@ impl Client {
         let id = self.history.number();
         let (number, client) = (i64::try_from(id).unwrap_or(i64::MAX), i32::try_from(self.number).unwrap_or(i32::MAX));
         let sent = self.history.now();
-        let answer = timeout(PATIENCE, connection.query_one(insert, &[&number, &client])).await;
+        let answer = timeout(self.patience, connection.query_one(insert, &[&number, &client])).await;
         let answered = self.history.now();
         let outcome = match answer {
             Ok(Ok(row)) => Outcome::Acknowledged(row.get::<_, i64>(0).unsigned_abs()),

@@ -73,6 +73,11 @@ impl Default for History {
 }
 
 impl History {
+    /// A history whose numbers begin here: another one has had those before.
+    pub fn starting_at(number: u64) -> Self {
+        Self { next: AtomicU64::new(number), ..Self::default() }
+    }
+
     /// The time on its clock.
     pub fn now(&self) -> Duration {
         self.started.elapsed()
@@ -98,6 +103,13 @@ impl History {
     /// Whether a write that was sent after this moment is acknowledged.
     pub fn is_written_after(&self, moment: Duration) -> bool {
         self.lock().iter().rev().any(|attempt| attempt.timeline().is_some() && attempt.sent > moment)
+    }
+
+    /// How many writes were acknowledged so far, and the newest timeline of them.
+    pub fn acknowledged(&self) -> (usize, u64) {
+        let attempts = self.lock();
+        let timelines = attempts.iter().filter_map(Attempt::timeline);
+        timelines.fold((0, 0), |(count, newest), timeline| (count + 1, newest.max(timeline)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {

@@ -126,34 +126,11 @@ impl Injector<'_> {
     }
 
     fn hurt(&mut self, fault: Fault, place: Option<usize>) -> Result<()> {
-        let bed = self.bed;
-        match fault {
-            Fault::KillStore => return bed.etcd()?.down(),
-            Fault::FreezeStore => return bed.etcd()?.freeze(),
-            _ => {}
-        }
         let place = place.unwrap_or_default();
-        let node = bed.node(place)?;
-        match fault {
-            Fault::KillServer => node.kill_postmaster(),
-            Fault::KillDaemon => node.kill_daemon(),
-            Fault::KillNode => node.kill_node(),
-            Fault::FreezeDaemon => node.freeze(),
-            Fault::FreezeNode => node.freeze_node(),
-            Fault::Switchover => {
-                self.switch_over(node.layout.rest_port, &self.name(Some(self.leader)));
-                Ok(())
-            }
-            Fault::CutFromStore | Fault::CutFromAll => {
-                let links = bed.links.get(place);
-                links.into_iter().for_each(|links| links.store.cut());
-                if fault == Fault::CutFromAll {
-                    links.into_iter().for_each(|links| [&links.server, &links.api].into_iter().for_each(|l| l.cut()));
-                }
-                Ok(())
-            }
-            Fault::KillStore | Fault::FreezeStore => Ok(()),
+        if fault == Fault::Switchover {
+            self.switch_over(self.bed.node(place)?.layout.rest_port, &self.name(Some(self.leader)));
         }
+        hurt(self.bed, fault, place)
     }
 
     /// Any member takes the request.
@@ -173,25 +150,7 @@ impl Injector<'_> {
         let Some(at) = self.active.iter().position(|active| active.number == number) else { return Ok(()) };
         let active = self.active.remove(at);
         self.story.tell(format!("{} {} ends", active.fault.name(), self.name(active.place)));
-        match active.fault {
-            Fault::KillStore => return self.bed.etcd()?.up().await,
-            Fault::FreezeStore => return self.bed.etcd()?.thaw(),
-            _ => {}
-        }
-        let place = active.place.unwrap_or_default();
-        let node = self.bed.node(place)?;
-        match active.fault {
-            Fault::KillDaemon | Fault::KillNode => node.start()?,
-            // A daemon that ended by itself while it was frozen is found at the end.
-            Fault::FreezeDaemon => node.thaw().or_else(|error| if node.is_running() { Err(error) } else { Ok(()) })?,
-            Fault::FreezeNode => node.thaw_node()?,
-            Fault::CutFromStore | Fault::CutFromAll => {
-                let links = self.bed.links.get(place).into_iter();
-                links.for_each(|links| [&links.store, &links.server, &links.api].into_iter().for_each(|l| l.mend()));
-            }
-            _ => {}
-        }
-        Ok(())
+        heal(self.bed, active.fault, active.place.unwrap_or_default()).await
     }
 
     async fn finish(mut self) -> Result<Done> {
@@ -202,6 +161,54 @@ impl Injector<'_> {
             self.done.ended.push(format!("the daemon of {} ended by itself", node.name));
         }
         Ok(self.done)
+    }
+}
+
+/// Does a fault to the node at this place, or to the store. A switchover is a request, and not done here.
+///
+/// # Errors
+/// When there is nothing left to hurt.
+pub fn hurt(bed: &Bed, fault: Fault, place: usize) -> Result<()> {
+    let node = bed.node(place)?;
+    match fault {
+        Fault::KillStore => bed.etcd()?.down(),
+        Fault::FreezeStore => bed.etcd()?.freeze(),
+        Fault::KillServer => node.kill_postmaster(),
+        Fault::KillDaemon => node.kill_daemon(),
+        Fault::KillNode => node.kill_node(),
+        Fault::FreezeDaemon => node.freeze(),
+        Fault::FreezeNode => node.freeze_node(),
+        Fault::CutFromStore | Fault::CutFromAll => {
+            let links = bed.links.get(place);
+            links.into_iter().for_each(|links| links.store.cut());
+            if fault == Fault::CutFromAll {
+                links.into_iter().for_each(|links| [&links.server, &links.api].into_iter().for_each(|l| l.cut()));
+            }
+            Ok(())
+        }
+        Fault::Switchover => Ok(()),
+    }
+}
+
+/// Undoes it, where there is something to undo.
+///
+/// # Errors
+/// When the machine stands in the way.
+pub async fn heal(bed: &Bed, fault: Fault, place: usize) -> Result<()> {
+    let node = bed.node(place)?;
+    match fault {
+        Fault::KillStore => bed.etcd()?.up().await,
+        Fault::FreezeStore => bed.etcd()?.thaw(),
+        Fault::KillDaemon | Fault::KillNode => node.start(),
+        // A daemon that ended by itself while it was frozen is found at the end.
+        Fault::FreezeDaemon => node.thaw().or_else(|error| if node.is_running() { Err(error) } else { Ok(()) }),
+        Fault::FreezeNode => node.thaw_node(),
+        Fault::CutFromStore | Fault::CutFromAll => {
+            let links = bed.links.get(place).into_iter();
+            links.for_each(|links| [&links.store, &links.server, &links.api].into_iter().for_each(|l| l.mend()));
+            Ok(())
+        }
+        Fault::KillServer | Fault::Switchover => Ok(()),
     }
 }
 

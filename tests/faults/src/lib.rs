@@ -5,6 +5,8 @@
 //! ([`inject`]) while clients write ([`clients`]), waits until the cluster is whole again ([`whole`]), reads the table
 //! on every node, and compares it with the history of the clients ([`check`]).
 //!
+//! `make drills` does one thing at a time to them, and many times over ([`drill`]).
+//!
 //! Like the harness it sees programs, ports and files only, and uses no crate of the product.
 #![allow(clippy::disallowed_methods, reason = "faults and writes are paced and timed by a clock of their own")]
 #![allow(clippy::print_stderr, reason = "the story is told while it happens")]
@@ -12,6 +14,7 @@
 pub mod bed;
 pub mod check;
 pub mod clients;
+pub mod drill;
 pub mod history;
 pub mod inject;
 pub mod link;

@@ -2,6 +2,7 @@
 //! nothing. What was sent meanwhile arrives when the cut ends, as a network delivers what it held back.
 
 use std::net::TcpListener as Listener;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,16 +10,25 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
 /// How much a direction holds besides what the kernel does.
 const BUFFER: usize = 1 << 16;
+
+/// What passes.
+#[derive(Clone, Copy, Debug)]
+struct Gate {
+    open: bool,
+    /// How many bytes a second each direction of each connection passes at most.
+    rate: Option<u32>,
+}
 
 /// The proxy. It listens until it is dropped.
 #[derive(Debug)]
 pub struct Link {
     /// Where it is reached.
     pub port: u16,
-    open: watch::Sender<bool>,
+    gate: watch::Sender<Gate>,
     task: AbortHandle,
 }
 
@@ -32,19 +42,24 @@ impl Link {
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
         let listener = TcpListener::from_std(listener)?;
-        let (open, state) = watch::channel(true);
+        let (gate, state) = watch::channel(Gate { open: true, rate: None });
         let task = tokio::spawn(serve(listener, server, state));
-        Ok(Self { port, open, task: task.abort_handle() })
+        Ok(Self { port, gate, task: task.abort_handle() })
     }
 
     /// Nothing passes from now on; connections stay, and new ones hang.
     pub fn cut(&self) {
-        self.open.send_replace(false);
+        self.gate.send_modify(|gate| gate.open = false);
     }
 
     /// Everything passes again.
     pub fn mend(&self) {
-        self.open.send_replace(true);
+        self.gate.send_modify(|gate| gate.open = true);
+    }
+
+    /// From now on each direction of each connection passes that many bytes a second, or as many as it can.
+    pub fn throttle(&self, rate: Option<u32>) {
+        self.gate.send_modify(|gate| gate.rate = rate);
     }
 }
 
@@ -54,14 +69,14 @@ impl Drop for Link {
     }
 }
 
-async fn serve(listener: TcpListener, server: u16, open: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, server: u16, gate: watch::Receiver<Gate>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connect(client, server, open.clone()));
+        tokio::spawn(connect(client, server, gate.clone()));
     }
 }
 
-async fn connect(client: TcpStream, server: u16, mut open: watch::Receiver<bool>) {
-    if open.wait_for(|open| *open).await.is_err() {
+async fn connect(client: TcpStream, server: u16, mut gate: watch::Receiver<Gate>) {
+    if gate.wait_for(|gate| gate.open).await.is_err() {
         return;
     }
     // Who refuses us, refuses the client: dropping it says so.
@@ -70,30 +85,30 @@ async fn connect(client: TcpStream, server: u16, mut open: watch::Receiver<bool>
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    tokio::join!(pass(from_client, to_server, open.clone()), pass(from_server, to_client, open));
+    tokio::join!(pass(from_client, to_server, gate.clone()), pass(from_server, to_client, gate));
 }
 
 /// Passes one direction on until its end, which is passed on too.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch::Receiver<bool>) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::Receiver<Gate>) {
     let mut buffer = vec![0; BUFFER];
     loop {
         let count = from.read(&mut buffer).await.unwrap_or(0);
-        if open.wait_for(|open| *open).await.is_err() {
-            return;
-        }
+        let Ok(rate) = gate.wait_for(|gate| gate.open).await.map(|gate| gate.rate) else { return };
         let written = to.write_all(buffer.get(..count).unwrap_or_default()).await;
         if count == 0 || written.is_err() {
             // The other side may have gone first.
             let _ = to.shutdown().await;
             return;
         }
+        if let Some(rate) = rate.filter(|rate| *rate > 0) {
+            // pace: a slow line
+            sleep(Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX) / rate).await;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::timeout;
 
     use super::*;

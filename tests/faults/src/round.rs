@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::bed::Bed;
 use crate::check::{self, Promise};
-use crate::clients::Clients;
+use crate::clients::{Clients, Load};
 use crate::history::{Attempt, History, Outcome};
 use crate::inject::{self, Counts, Done};
 use crate::options::Mode;
@@ -70,7 +70,7 @@ impl Ground {
     /// # Errors
     /// When it does not come up.
     pub async fn new(mode: Mode) -> Result<Self> {
-        let bed = Bed::start(mode).await?;
+        let bed = Bed::start(mode.dynamic()).await?;
         Ok(Self { bed, history: Arc::default(), story: Arc::default(), settled: HashSet::new() })
     }
 
@@ -82,7 +82,7 @@ impl Ground {
         let begun = self.history.now();
         let before = whole::past_timelines(&self.bed).await?;
         let watcher = watch(&self.bed, &self.story);
-        let clients = Clients::start(&self.bed.servers(), &self.history);
+        let clients = Clients::start(&self.bed.servers(), &self.history, Load::default());
         let done = inject::play(&self.bed, &self.story, plan).await;
         let whole = whole::wait(&self.bed, &self.history).await;
         clients.stop().await;
@@ -155,7 +155,7 @@ fn count(attempts: &[Attempt], begun: Duration) -> Report {
 }
 
 /// Tells whenever another set of nodes says that it is the primary.
-fn watch(bed: &Bed, story: &Arc<Story>) -> AbortHandle {
+pub fn watch(bed: &Bed, story: &Arc<Story>) -> AbortHandle {
     let (apis, story) = (bed.apis(), Arc::clone(story));
     let task = tokio::spawn(async move {
         let mut last = None;

@@ -7,9 +7,12 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
+use crate::bed::Bed;
+use crate::history::History;
 use crate::options::{Mode, Options};
 use crate::plan::plan;
 use crate::round::Ground;
+use crate::story::Story;
 use crate::summary::Total;
 
 /// The workspace's folder.
@@ -40,7 +43,12 @@ async fn play(options: &Options, mode: Mode) -> Result<Total> {
         let broken = !report.violations.is_empty();
         total.add(report);
         if broken || std::env::var("REGENT_KEEP").is_ok_and(|value| value == "1") {
-            keep(&now, &format!("{}-seed{}-round{}", mode.name(), options.seed, round + 1))?;
+            keep(
+                &now.story,
+                &now.history,
+                &now.bed,
+                &format!("{}-seed{}-round{}", mode.name(), options.seed, round + 1),
+            )?;
         }
         if broken {
             now.bed.cluster.finish().await?;
@@ -55,20 +63,23 @@ async fn play(options: &Options, mode: Mode) -> Result<Total> {
 }
 
 /// Keeps what is needed to understand a broken promise: the story, every attempt, and the daemons' logs.
-fn keep(ground: &Ground, name: &str) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(story: &Story, history: &History, bed: &Bed, name: &str) -> Result<()> {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let folder = folder()?.join(format!("{seconds}-{name}"));
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("story.txt"), ground.story.text())?;
+    fs::write(folder.join("story.txt"), story.text())?;
     let mut lines = String::new();
-    for attempt in ground.history.attempts() {
+    for attempt in history.attempts() {
         let _ = writeln!(lines, "{}", attempt.json());
     }
     fs::write(folder.join("attempts.jsonl"), lines)?;
-    for node in &ground.bed.cluster.nodes {
+    for node in &bed.cluster.nodes {
         fs::write(folder.join(format!("{}.log", node.name)), node.log())?;
     }
-    ground.story.tell(format!("kept in {}", folder.display()));
+    story.tell(format!("kept in {}", folder.display()));
     Ok(())
 }
 

@@ -8,19 +8,27 @@ use std::time::{Duration, Instant};
 pub struct Story {
     started: Instant,
     events: Mutex<Vec<(Duration, String)>>,
+    is_silent: bool,
 }
 
 impl Default for Story {
     fn default() -> Self {
-        Self { started: Instant::now(), events: Mutex::default() }
+        Self { started: Instant::now(), events: Mutex::default(), is_silent: false }
     }
 }
 
 impl Story {
+    /// A story that is told to nobody unless it is kept.
+    pub fn silent() -> Self {
+        Self { is_silent: true, ..Self::default() }
+    }
+
     /// Adds an event that happens now.
     pub fn tell(&self, event: impl Into<String>) {
         let (at, event) = (self.started.elapsed(), event.into());
-        eprintln!("{}", line(at, &event));
+        if !self.is_silent {
+            eprintln!("{}", line(at, &event));
+        }
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push((at, event));
     }
 

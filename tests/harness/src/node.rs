@@ -245,6 +245,26 @@ impl Node {
         self.signal_all(Signal::SIGCONT)
     }
 
+    /// The same, the guard last: everything else goes on before it can do anything.
+    ///
+    /// # Errors
+    /// When a process cannot be signalled.
+    pub fn thaw_node_guard_last(&self) -> Result<()> {
+        let guard = self.guard_pid();
+        let pids = process::in_folder(&self.layout.folder).into_iter().rev();
+        pids.filter(|pid| Some(*pid) != guard).chain(guard).try_for_each(|pid| process::send(pid, Signal::SIGCONT))
+    }
+
+    /// Freezes or lets go on those processes of the node whose command says this, and gives how many there are.
+    ///
+    /// # Errors
+    /// When one of them cannot be signalled.
+    pub fn signal_those(&self, command: &str, signal: Signal) -> Result<usize> {
+        let named: Vec<_> = self.processes().into_iter().filter(|(_, found)| found.contains(command)).collect();
+        named.iter().try_for_each(|(pid, _)| process::send(*pid, signal))?;
+        Ok(named.len())
+    }
+
     fn signal_all(&self, signal: Signal) -> Result<()> {
         process::in_folder(&self.layout.folder).into_iter().try_for_each(|pid| process::send(pid, signal))
     }

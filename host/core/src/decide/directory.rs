@@ -4,13 +4,14 @@ use super::case::{Case, Decision};
 use super::{Action, Bootstrap, Reason, Rule};
 use crate::model::{DataDirectory, MemberView, StopMode, StoreCall, Task};
 
+pub(super) const RULES_BEFORE: &[Rule] = &[Rule {
+    number: 510,
+    situation: "directory",
+    sentence: "A data directory that can not be read, or holds something else, is left alone; the lock is given back.",
+    apply: unusable,
+}];
+
 pub(super) const RULES: &[Rule] = &[
-    Rule {
-        number: 510,
-        situation: "directory",
-        sentence: "A data directory that can not be read, or holds something else, is left alone; the lock is given back.",
-        apply: unusable,
-    },
     Rule {
         number: 520,
         situation: "directory",

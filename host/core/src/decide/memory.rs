@@ -456,7 +456,7 @@ impl Memory {
                 }
                 self.role = Role::Uninitialized;
             }
-            DataDirectory::Initialized if self.role == Role::Uninitialized => {
+            DataDirectory::Initialized | DataDirectory::HalfRewound(_) if self.role == Role::Uninitialized => {
                 self.role = if view.server.recovery_signal { Role::Replica } else { Role::Demoted };
                 self.divergence = Divergence::MustCheck;
             }

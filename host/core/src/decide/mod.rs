@@ -15,6 +15,7 @@ mod failsafe;
 mod fence;
 mod follower;
 mod guard;
+mod half_rewound;
 mod heartbeat;
 mod leader;
 mod leaderless;
@@ -62,6 +63,8 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         heartbeat::RULES,
         requested::SHUTDOWN_RULES,
         tasks::RULES,
+        directory::RULES_BEFORE,
+        half_rewound::RULES,
         directory::RULES,
         requested::RULES,
         down::RULES,

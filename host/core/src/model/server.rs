@@ -170,8 +170,28 @@ pub enum DataDirectory {
     Initialized,
     /// It holds something that is not a database cluster.
     Foreign,
+    /// It holds a database cluster in which pg_rewind began to write and did not come to its end.
+    HalfRewound(RewindMark),
     /// It cannot be read; the text is the system's reason.
     Inaccessible(String),
+}
+
+impl DataDirectory {
+    /// A database cluster is there, fit for a server or not.
+    pub fn holds_cluster(&self) -> bool {
+        matches!(self, DataDirectory::Initialized | DataDirectory::HalfRewound(_))
+    }
+}
+
+/// What is known of a pg_rewind that did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewindMark {
+    /// Whose data were being copied.
+    pub source: String,
+    /// The timeline that the source was on.
+    pub timeline: Timeline,
+    /// The machine was not booted since: what was written before is all there.
+    pub same_boot: bool,
 }
 
 /// `Database cluster state` of the control file.
@@ -375,7 +395,7 @@ impl ServerView {
         let outdated = match (&self.control, &new) {
             (Observed::Seen { at: known, .. }, Observed::Seen { at, .. }) => at < known,
             (Observed::Seen { .. }, Observed::Unseen(_)) => {
-                self.postmaster.is_none() && self.data_directory == DataDirectory::Initialized
+                self.postmaster.is_none() && self.data_directory.holds_cluster()
             }
             (Observed::Unseen(_), _) => false,
         };

@@ -101,6 +101,11 @@ impl Tags {
         self.with("nofailover", Scalar::Bool(true))
     }
 
+    /// The tags of a member whose data no server can run on, with the reason: it leads nobody (REW-04).
+    pub fn unusable(&self, why: &str) -> Tags {
+        self.not_leading().with("unusable", Scalar::Text(why.to_owned()))
+    }
+
     fn with(&self, name: &str, value: Scalar) -> Tags {
         let mut raw = self.raw.clone();
         match raw.iter_mut().find(|(known, _)| known == name) {

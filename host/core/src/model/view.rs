@@ -53,8 +53,11 @@ impl View {
         &self.settings.name
     }
 
-    /// The server's timeline, as far as it is known.
+    /// The server's timeline, as far as it is known. A half rewound data directory is on none.
     pub fn own_timeline(&self) -> Option<Timeline> {
+        if matches!(self.server.data_directory, super::DataDirectory::HalfRewound(_)) {
+            return None;
+        }
         let monitoring = self.server.monitoring.value().filter(|_| self.server.postmaster.is_some());
         let said = monitoring.and_then(|monitoring| monitoring.timeline);
         said.or_else(|| {

@@ -5,6 +5,7 @@ mod testing;
 
 mod callbacks;
 mod failsafe;
+mod half_rewound;
 mod leading;
 mod maintenance;
 mod site;

@@ -1,4 +1,4 @@
-//! One real etcd in a folder of its own.
+//! Real etcd servers, each in a folder of its own.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,32 +7,57 @@ use std::time::Duration;
 
 pub struct Etcd {
     child: Child,
-    port: u16,
+    pub port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl Etcd {
     pub fn start() -> Etcd {
-        let folder = tempfile::tempdir().expect("a folder");
-        let free = [0, 0].map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let [port, peer] = [0, 1].map(|index: usize| free[index].local_addr().expect("it is bound").port());
+        Etcd::ensemble(1).remove(0)
+    }
+
+    /// Several that are one store.
+    pub fn ensemble(count: usize) -> Vec<Etcd> {
+        // All are held until all are known, or two could be the same.
+        let free: Vec<_> = (0..count * 2).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let ports: Vec<_> = free.iter().map(|held| held.local_addr().expect("it is bound").port()).collect();
         drop(free);
-        let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
+        let peer = |index: usize| format!("http://127.0.0.1:{}", ports[index * 2 + 1]);
+        let cluster: Vec<_> = (0..count).map(|index| format!("s{index}={}", peer(index))).collect();
+        let servers: Vec<_> = (0..count)
+            .map(|index| Etcd::spawn(&format!("s{index}"), ports[index * 2], &peer(index), &cluster.join(",")))
+            .collect();
+        servers.iter().for_each(Etcd::wait);
+        servers
+    }
+
+    fn spawn(name: &str, port: u16, peer: &str, cluster: &str) -> Etcd {
+        let folder = tempfile::tempdir().expect("a folder");
+        let client = format!("http://127.0.0.1:{port}");
         let mut command = Command::new("/usr/bin/etcd");
-        command.arg("--data-dir").arg(folder.path().join("data"));
+        command.arg("--data-dir").arg(folder.path().join("data")).args(["--name", name, "--enable-v2=true"]);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("default={peer}")]);
+        command.args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]);
+        command.args(["--initial-cluster", cluster]);
         command.args(["--heartbeat-interval", "50", "--election-timeout", "500"]);
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let etcd = Etcd { child: command.spawn().expect("etcd starts"), port, _folder: folder };
-        for _ in 0..400 {
-            if etcd.healthy().unwrap_or(false) {
-                return etcd;
+        Etcd { child: command.spawn().expect("etcd starts"), port, _folder: folder }
+    }
+
+    fn wait(&self) {
+        for _ in 0..1200 {
+            if self.healthy().unwrap_or(false) {
+                return;
             }
             pause();
         }
         panic!("etcd is not healthy in time");
+    }
+
+    /// Ends it for good.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it can be waited for");
     }
 
     pub fn address(&self) -> String {

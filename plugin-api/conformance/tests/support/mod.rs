@@ -3,8 +3,8 @@
 
 pub mod etcd;
 
-use regent_dcs_conformance::Options;
-use std::path::PathBuf;
+use regent_dcs_conformance::{Options, Report, Status, names, run};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The library beside this test's executable; cargo builds it together with the test.
@@ -27,5 +27,29 @@ pub fn options(name: &str, config: &str, ttl: Duration) -> Options {
         command: Some(env!("CARGO_BIN_EXE_regent-dcs-conformance").into()),
         soak: Duration::ZERO,
         prepare: None,
+    }
+}
+
+/// Runs the kit: what is in `skipped` can not be tried here, everything else passes. The outcomes are what the table in
+/// the documentation says of `name`; `REGENT_REFRESH_GOLDEN=1` writes them down.
+pub fn keeps_the_contract(name: &str, options: &Options, skipped: &[&str]) {
+    let report = run(options).expect("the kit runs");
+    assert_eq!(report.outcomes.len() + options.skip.len(), names().len());
+    for outcome in &report.outcomes {
+        let expected = if skipped.contains(&outcome.check) { Status::Skip } else { Status::Ok };
+        assert_eq!(outcome.status, expected, "{}: {}", outcome.check, outcome.detail);
+    }
+    recorded(name, &report);
+}
+
+fn recorded(name: &str, report: &Report) {
+    let lines = report.outcomes.iter().map(|outcome| format!("{} {:?}\n", outcome.check, outcome.status));
+    let text: String = lines.collect::<String>().to_lowercase();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(format!("{name}.txt"));
+    if std::env::var_os("REGENT_REFRESH_GOLDEN").is_some() {
+        std::fs::write(&path, text).expect("it can be written down");
+    } else {
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(kept, text, "{name}: the table says something else; REGENT_REFRESH_GOLDEN=1 writes it anew");
     }
 }

@@ -1,15 +1,15 @@
-//! The section `etcd3:` of the configuration, read strictly: every complaint names the key and the reason.
+//! The sections `etcd:` and `etcd3:` of the configuration, read strictly: every complaint names the key and the reason.
 
-use regent_dcs_common::endpoint::{self, Credentials, Endpoint};
-use regent_dcs_common::{Files, Section, Tls};
+use crate::endpoint::{self, Credentials, Endpoint};
+use crate::{Files, Section, Tls};
 use regent_plugin_sdk::Result;
 
 /// The port of a server's clients.
-pub(crate) const PORT: u16 = 2379;
+pub const PORT: u16 = 2379;
 
 /// What the section says.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Config {
+pub struct Config {
     /// Servers that are named.
     pub named: Vec<Endpoint>,
     /// Where to look for servers, before those that are named.
@@ -24,7 +24,7 @@ pub(crate) struct Config {
 
 /// A domain with SRV records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Srv {
+pub struct Srv {
     /// The domain.
     pub domain: String,
     /// Follows the service's name after a dash.
@@ -32,12 +32,12 @@ pub(crate) struct Srv {
 }
 
 impl Config {
-    /// Reads the section.
+    /// Reads the section of that store.
     ///
     /// # Errors
     /// `Invalid`, in one line that names the key. Values are told only where they can not be secret.
-    pub fn read(config_json: &str) -> Result<Config> {
-        read(&Section::read("etcd3", config_json)?)
+    pub fn read(store: &'static str, config_json: &str) -> Result<Config> {
+        read(&Section::read(store, config_json)?)
     }
 }
 

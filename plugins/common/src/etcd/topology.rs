@@ -1,8 +1,8 @@
 //! Which servers there are, and in which order to ask them: the one that answered last, those never found failing, the
 //! rest by how long ago they failed.
 
-use regent_dcs_common::clock;
-use regent_dcs_common::endpoint::Endpoint;
+use crate::clock;
+use crate::endpoint::Endpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const SRV_PERIOD_FIRST: Duration = Duration::from_secs(1);
 
 /// The servers of the store.
 #[derive(Debug, Default)]
-pub(crate) struct Topology {
+pub struct Topology {
     /// As configured, or as found by SRV records.
     configured: Vec<Endpoint>,
     /// What the members themselves say.

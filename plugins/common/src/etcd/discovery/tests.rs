@@ -1,8 +1,7 @@
 //! SRV records from a name server of our own, and a peer that says who its members are.
 
 use super::*;
-use crate::config::Config;
-use crate::transport::Timing;
+use crate::etcd::Config;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::name_server::TokioConnectionProvider;
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
@@ -63,12 +62,10 @@ async fn name_server(known: &'static str, target: &'static str, port: u16) -> To
 }
 
 async fn found(resolver: &TokioResolver) -> Vec<String> {
-    let second = Duration::from_secs(1);
-    let timing = Timing { ttl: second * 30, loop_wait: second, retry_timeout: second };
-    let config = Config::read(r#"{"srv": "example.test"}"#).unwrap();
-    let srv = config.srv.clone().unwrap();
-    let transport = Arc::new(Transport::new(config, timing));
-    look_up(resolver, &srv, &transport, second * 5).await.iter().map(Endpoint::to_string).collect()
+    let config = Config::read("etcd3", r#"{"srv": "example.test"}"#).unwrap();
+    let (srv, dns) = (config.srv.clone().unwrap(), Dns::default());
+    let way = Way { dns: &dns, tls: &config.tls, patience: Duration::from_secs(5) };
+    look_up(resolver, &srv, way).await.iter().map(Endpoint::to_string).collect()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::*;
 use regent_plugin_sdk::ErrorKind;
 
 fn read(json: &str) -> std::result::Result<Config, String> {
-    Config::read(json).map_err(|error| {
+    Config::read("etcd3", json).map_err(|error| {
         assert_eq!(error.kind, ErrorKind::Invalid);
         error.message
     })

@@ -1,9 +1,9 @@
 //! Finds servers: by SRV records, and by what members of the store say of each other.
 
-use crate::config::{PORT, Srv};
-use crate::transport::Transport;
+use super::config::{PORT, Srv};
+use crate::endpoint::{self, Endpoint};
+use crate::{Dns, Tls};
 use hickory_resolver::TokioResolver;
-use regent_dcs_common::endpoint::{self, Endpoint};
 use regent_plugin_sdk::log;
 use std::io;
 use std::sync::Arc;
@@ -23,18 +23,29 @@ fn record_name(service: &str, srv: &Srv) -> String {
     format!("_{service}{suffix}._tcp.{}", srv.domain.trim_end_matches('.'))
 }
 
+/// How peers are reached.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// Names of servers.
+    pub dns: &'a Dns,
+    /// Whom we trust, who we are.
+    pub tls: &'a Tls,
+    /// How long a peer may take to be connected to.
+    pub patience: Duration,
+}
+
 /// The servers of the first service that has records; none when no service has, or no resolver answers.
-pub(crate) async fn by_srv(srv: &Srv, transport: &Arc<Transport>, patience: Duration) -> Vec<Endpoint> {
+pub async fn by_srv(srv: &Srv, way: Way<'_>) -> Vec<Endpoint> {
     match TokioResolver::builder_tokio() {
-        Ok(builder) => look_up(&builder.build(), srv, transport, patience).await,
+        Ok(builder) => look_up(&builder.build(), srv, way).await,
         Err(error) => {
-            log::warn(&format!("etcd3.srv: the resolver's configuration can not be read: {error}"));
+            log::warn(&format!("srv: the resolver's configuration can not be read: {error}"));
             Vec::new()
         }
     }
 }
 
-async fn look_up(resolver: &TokioResolver, srv: &Srv, transport: &Arc<Transport>, patience: Duration) -> Vec<Endpoint> {
+async fn look_up(resolver: &TokioResolver, srv: &Srv, way: Way<'_>) -> Vec<Endpoint> {
     // All at once, looked at in their order: most of them do not exist, and a resolver may take its time to say so.
     let lookups = SERVICES.map(|service| {
         let (resolver, name) = (resolver.clone(), record_name(service, srv));
@@ -57,7 +68,7 @@ async fn look_up(resolver: &TokioResolver, srv: &Srv, transport: &Arc<Transport>
         });
         let endpoints: Vec<_> = endpoints.filter(|endpoint| !endpoint.host.is_empty()).collect();
         let endpoints = if service.starts_with("etcd-server") {
-            of_peers(&endpoints, transport, patience).await
+            of_peers(&endpoints, way).await
         } else {
             endpoints
         };
@@ -65,12 +76,12 @@ async fn look_up(resolver: &TokioResolver, srv: &Srv, transport: &Arc<Transport>
             return endpoints;
         }
     }
-    log::warn(&format!("etcd3.srv: no records of etcd are found for {}", srv.domain));
+    log::warn(&format!("srv: no records of etcd are found for {}", srv.domain));
     Vec::new()
 }
 
 /// Clients' addresses of members, as URLs. What can not be read is left out.
-pub(crate) fn of_urls<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<Endpoint> {
+pub fn of_urls<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for url in urls {
         if let Ok((endpoint, _)) = endpoint::parse(url, false, PORT)
@@ -82,9 +93,9 @@ pub(crate) fn of_urls<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<Endpoint> 
     endpoints
 }
 
-async fn of_peers(peers: &[Endpoint], transport: &Arc<Transport>, patience: Duration) -> Vec<Endpoint> {
+async fn of_peers(peers: &[Endpoint], way: Way<'_>) -> Vec<Endpoint> {
     for peer in peers {
-        match members(peer, transport, patience).await {
+        match members(peer, way).await {
             Ok(members) if !members.is_empty() => return members,
             Ok(_) => log::debug(&format!("{peer} names no member")),
             Err(error) => log::debug(&format!("{peer} does not say who its members are: {error}")),
@@ -93,10 +104,10 @@ async fn of_peers(peers: &[Endpoint], transport: &Arc<Transport>, patience: Dura
     Vec::new()
 }
 
-async fn members(peer: &Endpoint, transport: &Arc<Transport>, patience: Duration) -> io::Result<Vec<Endpoint>> {
-    let stream = transport.tcp(peer, patience).await?;
+async fn members(peer: &Endpoint, way: Way<'_>) -> io::Result<Vec<Endpoint>> {
+    let stream = way.dns.connect(&peer.host, peer.port, way.patience).await?;
     let answer = if peer.tls {
-        let config = transport.config.tls.https(true).map_err(io::Error::other)?;
+        let config = way.tls.https(true).map_err(io::Error::other)?;
         let name = rustls::pki_types::ServerName::try_from(peer.host.clone()).map_err(io::Error::other)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         get_members(connector.connect(name, stream).await?, &peer.host).await?
