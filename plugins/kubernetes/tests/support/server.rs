@@ -117,18 +117,11 @@ impl ApiServer {
         panic!("the API server is not ready in time");
     }
 
-    /// The rights of the manifests, for members in any namespace.
+    /// The rights of our manifest, for members in any namespace (K8S-05).
     fn grant(&self) {
-        let rule =
-            |resources: &[&str], verbs: &[&str]| json!({"apiGroups": [""], "resources": resources, "verbs": verbs});
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "regent"},
-            "rules": [
-                rule(&["configmaps", "endpoints"],
-                     &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]),
-                rule(&["pods"], &["get", "list", "watch", "update", "patch"]),
-                rule(&["services"], &["create"]),
-            ],
+            "rules": rules(),
         });
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "regent"},
@@ -200,6 +193,17 @@ impl ApiServer {
             Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
         })
     }
+}
+
+/// The rules of the role in the manifest that users are told to apply.
+fn rules() -> Value {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let file = above.map(|folder| folder.join("docs/kubernetes/rbac.yaml")).find(|file| file.is_file());
+    let text = std::fs::read_to_string(file.expect("the manifest is there")).expect("it can be read");
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    let mut documents = documents.map(|document| <Value as serde::Deserialize>::deserialize(document).expect("it is YAML"));
+    let role = documents.find(|document| document["kind"] == "Role").expect("there is a role");
+    role["rules"].clone()
 }
 
 impl Drop for ApiServer {
