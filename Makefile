@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills lint deny bench install
+.PHONY: help setup setup-etcd setup-peers setup-kubernetes components demo test simulate faults drills lint deny bench install
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -57,6 +57,11 @@ setup-etcd:
 # With the programs of others that the tests run beside ours.
 setup-peers:
 	@tests/setup.sh --peers
+
+# A Kubernetes API server for the tests of that backend. It is built from source, which takes minutes, so `make test`
+# does not ask for it: without it those tests say that they were skipped.
+setup-kubernetes:
+	@tests/setup.sh --kubernetes
 
 # Methods that run in the sandbox, for the machine that they run on; what the tests make of them is tested here.
 components:
