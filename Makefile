@@ -35,7 +35,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd etcd3 consul
+PLUGINS ?= local etcd etcd3 consul kubernetes
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
