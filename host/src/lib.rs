@@ -15,6 +15,8 @@
 //! | api | config, telemetry, agent, tls |
 //! | ctl | config, dcs, telemetry, tls |
 //! | demo | config, ctl |
+//! | helpers | ctl |
+//! | workshop | config, methods |
 //! | daemon | config, telemetry, postgres, fence, dcs, methods, observe, act, agent, api |
 //!
 //! Every room may use `regent_core` and `ports`. The binaries wire them together.
@@ -28,9 +30,13 @@ pub mod daemon;
 pub mod dcs;
 pub mod demo;
 pub mod fence;
+pub mod helpers;
 pub mod methods;
 pub mod observe;
 pub mod ports;
 pub mod postgres;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod tls;
+pub mod workshop;

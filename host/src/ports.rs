@@ -9,6 +9,13 @@ pub fn now() -> Moment {
     Moment(u64::try_from(millis).unwrap_or(0))
 }
 
+/// Time since the boot, to the nanosecond: to measure what takes less than a [`Moment`] can tell.
+pub fn since_boot() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    std::time::Duration::new(seconds, nanos)
+}
+
 /// Now, on the wall clock.
 pub fn wall_now() -> WallTime {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);

@@ -30,7 +30,7 @@ impl Deeds {
         bootstrap: &BootstrapSettings,
     ) -> Result<(), MethodError> {
         let server = self.server();
-        let log = ProgressLog::default();
+        let log = ProgressLog::of(self);
         methods::bootstrap_custom(server, method, bootstrap, &|progress| log.hear(&progress)).await?;
         let access = server.access_to_keep().await?;
         let synchronous_standby_names = self.names().map(str::to_owned);
@@ -85,7 +85,7 @@ impl Deeds {
             first.map_or(&self.effective.server.create_replica_methods, |site| &site.create_replica_methods);
         let basebackup = ["basebackup".to_owned()];
         let order = if only_basebackup || configured.is_empty() { &basebackup } else { configured.as_slice() };
-        let log = ProgressLog::default();
+        let log = ProgressLog::of(self);
         let progress = |progress: Progress| log.hear(&progress);
         let method = methods::create_replica(self.server(), source.as_ref(), order, &progress).await?;
         tracing::info!("the replica was made by {method}");
@@ -105,18 +105,32 @@ impl Deeds {
     }
 }
 
-/// Passes on how far a method is, now and then.
-#[derive(Default)]
-struct ProgressLog(Mutex<Option<Moment>>);
+/// Shows how far a method is, and says so in the log now and then.
+struct ProgressLog<'a> {
+    said: Mutex<Option<Moment>>,
+    shown: &'a Mutex<Option<Progress>>,
+}
 
-impl ProgressLog {
+impl ProgressLog<'_> {
+    fn of(deeds: &Deeds) -> ProgressLog<'_> {
+        ProgressLog { said: Mutex::new(None), shown: &deeds.progress }
+    }
+
     fn hear(&self, progress: &Progress) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
         let now = ports::now();
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_none_or(|said| now.since(said) >= PROGRESS_INTERVAL) {
             *said = Some(now);
             tracing::info!("{}", sentence(progress));
         }
+    }
+}
+
+/// What ended, or was given up, is at nothing any more.
+impl Drop for ProgressLog<'_> {
+    fn drop(&mut self) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -3,7 +3,7 @@
 use super::site::recovery_overrides;
 use super::{ErrandWork, TaskWork, errands};
 use crate::config::Effective;
-use crate::methods::MethodError;
+use crate::methods::{MethodError, Progress};
 use crate::observe::server::ServerEvent;
 use crate::postgres::{
     self, Callbacks, Connection, FollowTarget, Followed, PendingRestart, PgError, Purpose, Recovery, Server, Wanted,
@@ -65,6 +65,7 @@ pub struct Deeds {
     pub(super) effective: Arc<Effective>,
     pending: Arc<Mutex<BTreeMap<String, (String, String)>>>,
     pub(super) callbacks: Arc<Callbacks>,
+    pub(super) progress: Arc<Mutex<Option<Progress>>>,
     events: Option<mpsc::Sender<ServerEvent>>,
     names: Option<String>,
     taken: Timeline,
@@ -81,6 +82,7 @@ impl Deeds {
             effective,
             pending: Arc::default(),
             callbacks,
+            progress: Arc::default(),
             events: None,
             names: None,
             taken: Timeline(0),
@@ -114,6 +116,11 @@ impl Deeds {
     /// parameters say: its logical slots, or those of standbys behind it, would lose them otherwise (SLOT-10).
     pub fn with_feedback(self, feedback: bool) -> Deeds {
         Deeds { feedback, ..self }
+    }
+
+    /// How far the method is that makes the data directory, or was when it last said so.
+    pub fn progress(&self) -> Option<Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// `synchronous_standby_names` as primary.

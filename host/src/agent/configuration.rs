@@ -60,6 +60,9 @@ impl Configuration {
         for key in crate::config::changes(&self.effective, &effective).after_restart {
             tracing::warn!("a changed {key} only counts once the daemon is started again");
         }
+        for sentence in crate::config::changed_parameters(&self.effective, &effective) {
+            tracing::info!("{sentence}");
+        }
         let changed = effective != *self.effective;
         self.effective = Arc::new(effective);
         changed
@@ -82,5 +85,34 @@ impl Configuration {
         let restapi = &self.effective.restapi;
         let scheme = if restapi.certfile.is_some() { "https" } else { "http" };
         format!("{scheme}://{}/patroni", restapi.connect_address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn configured(postgresql: &str) -> Configuration {
+        let text = format!(
+            "scope: a\nname: b\nrestapi: {{listen: '*:8008', connect_address: 'h:8008'}}\npostgresql: {postgresql}"
+        );
+        let source = Source::new(None, BTreeMap::from([("PATRONI_CONFIGURATION".to_owned(), text)]));
+        let local = LocalConfig::load(&source).expect("it is good");
+        let effective = Arc::new(Effective::build(&local, &DynamicConfig::default(), 150_000));
+        Configuration { source, local, dynamic: None, effective, version: 150_000 }
+    }
+
+    #[test]
+    fn addresses_are_published_as_they_are_configured() {
+        // CFG-12, CFG-39
+        let plain = configured("{listen: '*:5433', connect_address: 'h:5433', data_dir: /d}");
+        assert_eq!((plain.conn_url().as_str(), plain.proxy_url()), ("postgres://h:5433/postgres", None));
+        let proxied =
+            configured("{connect_address: 'h:5433', proxy_address: 'p:6432', data_dir: /d, database: pipeline}");
+        assert_eq!(proxied.conn_url(), "postgres://h:5433/pipeline");
+        assert_eq!(proxied.proxy_url().as_deref(), Some("postgres://p:6432/pipeline"));
+        assert_eq!(proxied.effective.server.connect_address, "h:5433", "nobody connects by it but clients");
+        assert_eq!(proxied.api_url(), "http://h:8008/patroni");
     }
 }

@@ -27,6 +27,7 @@ impl Agent {
 
     fn fold_store(&mut self, call: StoreCall, sent_at: Moment, answer: StoreAnswer) {
         self.view.store.in_flight = None;
+        self.measure_store(&call, sent_at, &answer);
         match answer {
             StoreAnswer::Unreachable(why) | StoreAnswer::Unknown(why) => {
                 self.view.store.failing_since.get_or_insert_with(|| {
@@ -204,6 +205,7 @@ impl Agent {
         if let Some(entry) = self.journal_numbers.remove(&handle.number) {
             self.parts.journal.outcome(entry, &words);
         }
+        self.measure_task(&running.task, running.since, &outcome);
         self.task_ended(&running.task, &outcome);
         self.parts.watch.look(&mut self.view.server);
         self.view.finished = Some(FinishedTask { number, task: running.task, outcome, at: self.view.now });

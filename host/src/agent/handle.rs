@@ -5,7 +5,8 @@
 use super::journal::Journal;
 use crate::dcs;
 pub use crate::dcs::{PEER_VERSION, Snapshot, reasons, tags_value};
-use regent_core::model::{Moment, Monitoring, PgState, Role, Settings, Tags, WallTime};
+use crate::telemetry::metrics::Metrics;
+use regent_core::model::{Moment, Monitoring, PgState, Role, Settings, Tags, WallTime, WatchdogView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,34 @@ pub struct Published {
     pub heartbeat_at: Moment,
     /// What long work is going on, in words.
     pub task: Option<String>,
+    /// How far it is, where it makes a data directory and said so.
+    pub progress: Option<Progress>,
+    /// The lease guard.
+    pub guard: GuardReport,
+    /// The Linux watchdog.
+    pub watchdog: WatchdogView,
+}
+
+/// How far the making of a data directory is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The method's name.
+    pub method: String,
+    /// How many bytes are there.
+    pub bytes: u64,
+    /// How many there will be, where that is known.
+    pub bytes_total: Option<u64>,
+    /// What it is at, in its own words.
+    pub message: String,
+}
+
+/// What is known of the lease guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardReport {
+    /// Its process answers.
+    pub alive: bool,
+    /// It will kill the server at this moment unless it is told otherwise.
+    pub armed_until: Option<Moment>,
 }
 
 impl Published {
@@ -200,4 +229,8 @@ pub struct Handle {
     pub requests: mpsc::Sender<Request>,
     /// The decision journal.
     pub journal: Arc<Journal>,
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
+    /// Asks other members.
+    pub client: reqwest::Client,
 }

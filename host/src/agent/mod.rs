@@ -11,6 +11,7 @@ mod failsafe;
 mod fold;
 pub mod handle;
 pub mod journal;
+mod measure;
 mod perform;
 mod publish;
 mod readers;
@@ -24,6 +25,7 @@ use crate::dcs::{self, MemberDocument, Store};
 use crate::fence::{Guard, Watchdog};
 use crate::observe::server::{ServerEvent, ServerWatch};
 use crate::ports;
+use crate::telemetry::metrics::Metrics;
 use configuration::Configuration;
 use handle::{Handle, Published, Reply, Request, ScheduledRestart};
 use journal::Journal;
@@ -56,6 +58,8 @@ pub struct Parts {
     pub watchdog: Watchdog,
     /// The decision journal.
     pub journal: Arc<Journal>,
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
     /// Asks other members.
     pub client: reqwest::Client,
     /// Told of each configuration that came into force.
@@ -91,6 +95,8 @@ pub struct Agent {
     restart_reply: Option<oneshot::Sender<Reply>>,
     guard_order: Option<GuardOrder>,
     watchdog: watchdog::Told,
+    /// For the figures alone.
+    change: measure::Change,
     last_wait: Option<(u16, String)>,
     said_at: Moment,
     journal_numbers: BTreeMap<u64, u64>,
@@ -115,7 +121,13 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
     let view = initial_view(&parts, now);
     let published = publish::first(&view, &parts.configuration);
     let (published_sender, published) = watch::channel(Arc::new(published));
-    let handle = Handle { published, requests: requests_sender, journal: Arc::clone(&parts.journal) };
+    let handle = Handle {
+        published,
+        requests: requests_sender,
+        journal: Arc::clone(&parts.journal),
+        metrics: Arc::clone(&parts.metrics),
+        client: parts.client.clone(),
+    };
     let changes = parts.store.changes();
     let agent = Agent {
         parts,
@@ -142,6 +154,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         restart_reply: None,
         guard_order: None,
         watchdog: watchdog::Told::default(),
+        change: measure::Change::default(),
         last_wait: None,
         said_at: now,
         journal_numbers: BTreeMap::new(),
@@ -178,10 +191,12 @@ impl Agent {
     /// Runs until the daemon is to end; gives its exit code.
     pub async fn run(mut self) -> u8 {
         loop {
+            let begun_at = ports::since_boot();
             let step = self.decide_until_wait();
             self.tell_guard();
             self.tell_watchdog();
             self.publish();
+            self.parts.metrics.rounds.observe("decide", ports::since_boot().saturating_sub(begun_at));
             match step {
                 Step::Exit(code) => {
                     self.leave().await;

@@ -1,9 +1,9 @@
 //! The published state: what the API and load balancers see, made anew after each round of decisions.
 
 use super::configuration::Configuration;
-use super::handle::Published;
+use super::handle::{GuardReport, Progress, Published};
 use super::{Agent, document};
-use regent_core::decide::Memory;
+use regent_core::decide::{GuardOrder, Memory};
 use regent_core::model::{Moment, Observed, PgState, Role, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub(super) fn first(view: &View, configuration: &Configuration) -> Published {
         watchdog_failed: view.watchdog_failed(),
         heartbeat_at: view.now,
         task: None,
+        progress: None,
+        guard: GuardReport { alive: view.guard.alive, armed_until: None },
+        watchdog: view.watchdog,
     }
 }
 
@@ -66,8 +69,19 @@ impl Agent {
             watchdog_failed: view.watchdog_failed(),
             heartbeat_at: view.now,
             task: view.running.as_ref().map(|running| running.task.to_string()),
+            progress: view.running.as_ref().and_then(|_| self.parts.deeds.progress()).map(progress),
+            guard: self.guard_report(),
+            watchdog: view.watchdog,
         };
         self.published.send_replace(Arc::new(published));
+    }
+
+    fn guard_report(&self) -> GuardReport {
+        let armed_until = match self.guard_order {
+            Some(GuardOrder::Kill(_, at)) => Some(at),
+            _ => None,
+        };
+        GuardReport { alive: self.view.guard.alive, armed_until }
     }
 
     /// The lock makes this member the primary for clients, unless it is being given up: then at once no longer.
@@ -76,6 +90,11 @@ impl Agent {
             && self.memory.role != Role::Demoted
             && !self.memory.release_wanted
     }
+}
+
+fn progress(progress: crate::methods::Progress) -> Progress {
+    let crate::methods::Progress { method, bytes, bytes_total, message, .. } = progress;
+    Progress { method, bytes, bytes_total, message }
 }
 
 /// The inputs that matter to most decisions, for the journal.

@@ -9,6 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// What the dashboard's script says with everything it asks.
+const FROM_DASHBOARD: &str = "x-regent-dashboard";
+
 /// How long looking up one host name may take.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -27,6 +30,9 @@ pub(super) enum Members {
 /// Refuses who may not; `None` lets the request through.
 pub(super) async fn refuse(shared: &Shared, peer: &Peer, headers: &HeaderMap, members: Members) -> Option<Answer> {
     let in_force = shared.in_force();
+    if is_from_another_site(headers) {
+        return Some(page::text(403, "a page of another site may not do this"));
+    }
     if !may_by_address(shared, &in_force, peer.address.ip().to_canonical(), members).await {
         return Some(page::text(403, "Access is denied"));
     }
@@ -35,13 +41,24 @@ pub(super) async fn refuse(shared: &Shared, peer: &Peer, headers: &HeaderMap, me
     }
     let wanted = in_force.authorization.as_ref()?;
     let Some(given) = headers.get(header::AUTHORIZATION) else {
-        return Some(unauthorized("no auth header received"));
+        return Some(unauthorized("no auth header received", headers));
     };
-    if equal(given.as_bytes(), wanted.0.as_bytes()) { None } else { Some(unauthorized("not authenticated")) }
+    if equal(given.as_bytes(), wanted.0.as_bytes()) { None } else { Some(unauthorized("not authenticated", headers)) }
 }
 
-fn unauthorized(text: &str) -> Answer {
+/// Browsers say from where a page sends them; a page of somebody else may use neither the certificate that a browser
+/// has for us nor that it is on our network. Who is no browser says nothing of it.
+fn is_from_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+}
+
+fn unauthorized(text: &str, headers: &HeaderMap) -> Answer {
     let mut answer = page::text(401, text);
+    // The dashboard asks for a password itself and forgets it with the page; a browser that is told of the realm would
+    // ask on its own, and remember.
+    if headers.contains_key(FROM_DASHBOARD) {
+        return answer;
+    }
     let realm = HeaderValue::from_static("Basic realm=\"Patroni\"");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
     answer

@@ -59,7 +59,8 @@ pub(super) async fn reading(shared: &Shared) -> Option<Arc<Snapshot>> {
     fresh.or_else(|| shared.handle.published.borrow().cluster.clone())
 }
 
-fn document(snapshot: &Snapshot, settings: &Settings) -> Value {
+/// What a reading of the store says of the cluster.
+pub(super) fn document(snapshot: &Snapshot, settings: &Settings) -> Value {
     let (view, raw) = (&snapshot.view, &snapshot.members_raw);
     let optime = view.status.optime.unwrap_or_default();
     let empty = Value::Null;

@@ -4,7 +4,7 @@
 //! OPTIONS can be answered with the bare status line that load balancers of the peer expect.
 
 use super::health::{self, Question};
-use super::{Shared, python_json, status};
+use super::{Shared, python_json, routes, status};
 use crate::agent::handle::Published;
 use crate::ports;
 use std::sync::Arc;
@@ -23,9 +23,6 @@ pub(super) enum Head {
     /// Something for the router.
     Other,
 }
-
-/// GET paths that the router answers.
-const ROUTED: [&str; 8] = ["patroni", "cluster", "history", "config", "metrics", "failsafe", "journal", "openapi.json"];
 
 /// Reads a head, and answers it if it is a health check.
 pub(super) fn read(bytes: &[u8], shared: &Shared) -> Head {
@@ -66,7 +63,7 @@ fn answer(method: &str, target: &str, shared: &Shared, keep: bool) -> Option<(Ve
         "HEAD" | "OPTIONS" => Some((bare(health::verdict(&published, now, &question)), false)),
         "GET" => {
             let segment = question.path.trim_start_matches('/').split('/').next().unwrap_or_default();
-            if ROUTED.contains(&segment) {
+            if routes::route(method, segment).is_some() {
                 return None;
             }
             match health(&published, segment, &question) {

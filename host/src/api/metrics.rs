@@ -1,17 +1,24 @@
 //! `GET /metrics`: the peer's names (rest-api §8), so that existing dashboards keep working, and a few of our own.
 
 use crate::agent::handle::{PEER_VERSION, Published};
-use regent_core::model::{Moment, PgState, Role};
+use crate::telemetry::metrics::{Family, Metrics};
+use regent_core::model::{FenceMode, Moment, PgState, Role, WatchdogState};
 use std::fmt::Write;
 
 /// All metrics as text.
-pub(super) fn render(published: &Published, now: Moment) -> String {
+pub(super) fn render(published: &Published, metrics: &Metrics, now: Moment) -> String {
     let settings = &published.settings;
-    let labels = format!("{{scope=\"{}\",name=\"{}\"}}", settings.scope, settings.name);
-    let mut page = Page { text: String::with_capacity(8192), labels };
+    let labels = format!("scope=\"{}\",name=\"{}\"", escape(&settings.scope), escape(&settings.name));
+    let mut page = Page { text: String::with_capacity(32 << 10), labels };
     peers(&mut page, published);
     ours(&mut page, published, now);
+    measured(&mut page, metrics);
     page.text
+}
+
+/// A label's value as the text format has it.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 struct Page {
@@ -21,9 +28,20 @@ struct Page {
 
 impl Page {
     fn put(&mut self, kind: &str, name: &str, help: &str, value: impl std::fmt::Display) {
+        self.head(kind, name, help);
         let labels = &self.labels;
         // Writing into a string can not fail.
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}");
+        let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
+    }
+
+    fn head(&mut self, kind: &str, name: &str, help: &str) {
+        // As above.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn histograms(&mut self, name: &str, help: &str, family: &Family) {
+        self.head("histogram", name, help);
+        family.render(&mut self.text, name, &self.labels);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
@@ -91,6 +109,11 @@ fn cluster(page: &mut Page, published: &Published) {
     let pending = !published.pending_restart.is_empty();
     page.flag("patroni_pending_restart", "Value is 1 if the node needs a restart.", pending);
     page.flag("patroni_is_paused", "Value is 1 if auto failover is disabled.", published.settings.paused);
+    let names = "0=initdb, 1=initdb_failed, 2=custom_bootstrap, 3=custom_bootstrap_failed, 4=creating_replica, 5=running, \
+                 6=starting, 7=bootstrap_starting, 8=start_failed, 9=restarting, 10=restart_failed, 11=stopping, \
+                 12=stopped, 13=stop_failed, 14=crashed";
+    // Writing into a string can not fail.
+    let _ = writeln!(page.text, "# Values: {names}");
     let number = PgState::ALL.iter().position(|state| *state == published.state);
     let number = number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
     page.gauge("patroni_postgres_state", "Numeric representation of the Postgres state.", number);
@@ -98,6 +121,7 @@ fn cluster(page: &mut Page, published: &Published) {
     page.gauge("patroni_failover_priority", "Failover priority of this node.", priority);
 }
 
+/// Our own.
 fn ours(page: &mut Page, published: &Published, now: Moment) {
     let seconds = |from: Moment, to: Moment| to.since(from).as_secs_f64();
     let left = published.lease_deadline.map_or(0.0, |deadline| seconds(now, deadline));
@@ -107,4 +131,48 @@ fn ours(page: &mut Page, published: &Published, now: Moment) {
     let monitoring = if published.monitoring.is_some() { seconds(published.monitoring_at, now) } else { -1.0 };
     page.gauge("regent_monitoring_age_seconds", "Age of the last answer of the server; -1 without one.", monitoring);
     page.flag("regent_task_running", "Value is 1 while long work is going on.", published.task.is_some());
+    let progress = published.progress.as_ref();
+    let bytes = progress.map_or(0, |progress| progress.bytes);
+    page.gauge("regent_method_bytes", "How much the method that makes the data directory has made; 0 without.", bytes);
+    let total = progress.and_then(|progress| progress.bytes_total).unwrap_or(0);
+    page.gauge("regent_method_total_bytes", "How much there will be, where the method says so; 0 otherwise.", total);
+    fences(page, published, now);
+}
+
+fn fences(page: &mut Page, published: &Published, now: Moment) {
+    let settings = &published.settings;
+    let alive = published.guard.alive;
+    page.flag("regent_guard_wanted", "Value is 1 if there should be a lease guard.", settings.guard != FenceMode::Off);
+    page.flag("regent_guard_alive", "Value is 1 if the lease guard's process answers.", alive);
+    let armed = published.guard.armed_until.filter(|until| alive && *until > now);
+    page.flag("regent_guard_armed", "Value is 1 if the guard kills the server at the lock's end.", armed.is_some());
+    let wanted = settings.watchdog != FenceMode::Off;
+    page.flag("regent_watchdog_wanted", "Value is 1 if the Linux watchdog should be used.", wanted);
+    let open = matches!(published.watchdog.state, WatchdogState::Open { .. });
+    page.flag("regent_watchdog_open", "Value is 1 while the Linux watchdog counts down and is fed.", open);
+    let failed = published.watchdog_failed || published.watchdog.state == WatchdogState::Failed;
+    page.flag("regent_watchdog_failed", "Value is 1 if the Linux watchdog was asked for and is not to be had.", failed);
+}
+
+/// What was counted and measured since the daemon began.
+fn measured(page: &mut Page, metrics: &Metrics) {
+    page.histograms("regent_loop_seconds", "How long a round of decisions took.", &metrics.rounds);
+    page.histograms("regent_dcs_request_seconds", "How long the DCS took to answer, by operation.", &metrics.store);
+    let errors = [("unreachable", &metrics.store_unreachable), ("unknown", &metrics.store_unknown)];
+    page.head("counter", "regent_dcs_errors_total", "Operations on the DCS that were surely or perhaps not done.");
+    for (kind, counters) in errors {
+        for (operation, count) in counters.each() {
+            let labels = &page.labels;
+            // Writing into a string can not fail.
+            let _ = writeln!(
+                page.text,
+                "regent_dcs_errors_total{{{labels},operation=\"{operation}\",error=\"{kind}\"}} {count}"
+            );
+        }
+    }
+    page.histograms("regent_task_seconds", "How long work on the server took, by task.", &metrics.tasks);
+    let help = "Phases of failovers that this member brought about.";
+    page.histograms("regent_failover_phase_seconds", help, &metrics.failovers);
+    let help = "Phases of switchovers that this member had a part in.";
+    page.histograms("regent_switchover_phase_seconds", help, &metrics.switchovers);
 }

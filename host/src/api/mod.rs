@@ -6,15 +6,18 @@ mod access;
 mod ciphers;
 mod cluster;
 mod configuration;
+mod dashboard;
 mod failsafe;
 mod head;
 mod health;
 mod in_force;
 mod metrics;
 mod page;
+mod places;
 mod python_json;
 mod restart;
 mod router;
+mod routes;
 mod schedule;
 mod server;
 mod status;
@@ -66,6 +69,7 @@ pub(crate) struct Shared {
     handle: Handle,
     in_force: Mutex<Arc<InForce>>,
     rendered: Mutex<Rendered>,
+    gathered: dashboard::Gathered,
 }
 
 /// The parts of an answer that stay the same for a while.
@@ -79,7 +83,12 @@ struct Rendered {
 
 impl Shared {
     fn new(handle: Handle, in_force: InForce) -> Shared {
-        Shared { handle, in_force: Mutex::new(Arc::new(in_force)), rendered: Mutex::default() }
+        Shared {
+            handle,
+            in_force: Mutex::new(Arc::new(in_force)),
+            rendered: Mutex::default(),
+            gathered: Default::default(),
+        }
     }
 
     fn in_force(&self) -> Arc<InForce> {

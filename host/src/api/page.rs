@@ -43,6 +43,11 @@ pub(super) fn metrics(text: String) -> Answer {
     build(200, "text/plain", text.into_bytes())
 }
 
+/// A part of a page that was built in.
+pub(super) fn asset(content_type: &'static str, text: &'static str) -> Answer {
+    build(200, content_type, text.as_bytes().to_vec())
+}
+
 /// An error page.
 pub(super) fn error(code: u16) -> Answer {
     let (message, body) = error_page(code);
@@ -69,6 +74,7 @@ fn finish(code: u16, message: String, body: String) -> Answer {
 pub(super) fn error_page(code: u16) -> (&'static str, String) {
     let (message, explanation) = match code {
         400 => ("Bad Request", "Bad request syntax or unsupported method"),
+        404 => ("Not Found", "Nothing matches the given URI"),
         408 => ("Request Timeout", "Request timed out; try again later"),
         409 => ("Conflict", "Request conflict"),
         411 => ("Length Required", "Client must specify Content-Length"),

@@ -3,15 +3,20 @@
 use super::access::Members;
 use super::health::Question;
 use super::page::{self, Answer};
-use super::{Shared, access, cluster, configuration, failsafe, head, metrics, restart, switch};
+use super::places::Seat;
+use super::routes::{self, Route};
+use super::{Shared, access, cluster, configuration, dashboard, failsafe, head, metrics, restart, switch};
 use crate::ports;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderName, HeaderValue, Method, Request, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The description of this API.
+pub(super) const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// The largest body that is read.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -87,25 +92,23 @@ pub(super) enum Optional {
 
 async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
     let (parts, body) = request.into_parts();
-    let segment = parts.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default().to_owned();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let segment = parts.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    let found = routes::route(parts.method.as_str(), segment);
     if parts.method == Method::GET {
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        return get(shared, &segment, &query, &target).await;
+        return get(shared, found, &parts.uri).await;
     }
     if matches!(parts.method, Method::HEAD | Method::OPTIONS) {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let published = Arc::clone(&shared.handle.published.borrow());
         return page::empty(super::health::verdict(&published, ports::now(), &Question::new(target)));
     }
-    let members = match (parts.method.as_str(), segment.as_str()) {
-        ("PATCH" | "PUT", "config")
-        | ("POST", "restart" | "reinitialize" | "reload" | "failover" | "switchover" | "sigterm" | "citus")
-        | ("DELETE", "restart" | "switchover") => Members::AsConfigured,
-        ("POST", "failsafe") => Members::LeftOut,
+    let members = match found {
+        // A leader that lost the store is let in by the list alone.
+        Some(Route::Failsafe) => Members::LeftOut,
         // Workers of a distributed database tell what they are about to do; nobody here waits for that.
-        ("POST", "mpp") => return page::text(200, "OK"),
-        (method, _) => return page::unsupported(method),
+        Some(Route::AnyWorker) => return page::text(200, "OK"),
+        Some(_) => Members::AsConfigured,
+        None => return page::unsupported(parts.method.as_str()),
     };
     if let Some(peer) = parts.extensions.get::<Peer>()
         && let Some(refusal) = access::refuse(shared, peer, &parts.headers, members).await
@@ -119,46 +122,66 @@ async fn handle(shared: &Shared, request: Request<Body>) -> Answer {
         Err(_) => return page::error(400),
     };
     let asked = Asked { body, sized };
-    match (parts.method.as_str(), segment.as_str()) {
-        ("PATCH", _) => configuration::patch(shared, &asked).await,
-        ("PUT", _) => configuration::put(shared, &asked).await,
-        ("DELETE", "restart") => restart::cancel(shared).await,
-        ("DELETE", _) => switch::cancel(shared).await,
-        (_, "restart") => restart::restart(shared, &asked).await,
-        (_, "reinitialize") => restart::reinitialize(shared, &asked).await,
-        (_, "reload") => restart::reload(shared).await,
-        (_, "sigterm") => restart::terminate(shared).await,
-        (_, "failsafe") => failsafe::answer(shared, &asked).await,
-        (_, "citus") => page::text(200, "OK"),
-        (_, action) => switch::switch(shared, action, &asked).await,
+    if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
+        seat.stay();
+    }
+    match found {
+        Some(Route::DashboardAction) => dashboard::act(shared, parts.uri.path(), &parts.headers, asked).await,
+        found => act(shared, found, &asked).await,
     }
 }
 
-async fn get(shared: &Shared, segment: &str, query: &str, target: &str) -> Answer {
+async fn act(shared: &Shared, route: Option<Route>, asked: &Asked) -> Answer {
+    match route {
+        Some(Route::MergeConfiguration) => configuration::patch(shared, asked).await,
+        Some(Route::ReplaceConfiguration) => configuration::put(shared, asked).await,
+        Some(Route::Restart) => restart::restart(shared, asked).await,
+        Some(Route::CancelRestart) => restart::cancel(shared).await,
+        Some(Route::Reinitialize) => restart::reinitialize(shared, asked).await,
+        Some(Route::Reload) => restart::reload(shared).await,
+        Some(Route::Sigterm) => restart::terminate(shared).await,
+        Some(Route::Failsafe) => failsafe::answer(shared, asked).await,
+        Some(Route::Failover) => switch::switch(shared, "failover", asked).await,
+        Some(Route::Switchover) => switch::switch(shared, "switchover", asked).await,
+        Some(Route::CancelSwitchover) => switch::cancel(shared).await,
+        Some(Route::Worker) => page::text(200, "OK"),
+        _ => page::error(500),
+    }
+}
+
+async fn get(shared: &Shared, route: Option<Route>, uri: &Uri) -> Answer {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let question = Question::new(target);
     let published = Arc::clone(&shared.handle.published.borrow());
-    match segment {
-        "patroni" => page::rendered(200, &shared.status(&published)),
-        "cluster" => cluster::cluster(shared).await,
-        "history" => match &published.cluster {
+    match route {
+        Some(Route::Status) => page::rendered(200, &shared.status(&published)),
+        Some(Route::Cluster) => cluster::cluster(shared).await,
+        Some(Route::History) => match &published.cluster {
             Some(cluster) => page::json(200, &cluster.history_raw),
             None => page::error(503),
         },
-        "config" => configuration::get(shared).await,
-        "metrics" => page::metrics(metrics::render(&published, ports::now())),
-        "failsafe" => match published.cluster.as_ref().and_then(|cluster| cluster.view.failsafe.as_ref()) {
-            Some(map) => page::json(200, &serde_json::json!(map)),
-            None => page::error(502),
-        },
-        "journal" => {
-            let target = format!("/?{query}");
-            let wanted = Question::new(&target).get("last").and_then(|count| count.parse().ok());
+        Some(Route::Configuration) => configuration::get(shared).await,
+        Some(Route::Metrics) => page::metrics(metrics::render(&published, &shared.handle.metrics, ports::now())),
+        Some(Route::FailsafeMembers) => {
+            match published.cluster.as_ref().and_then(|cluster| cluster.view.failsafe.as_ref()) {
+                Some(map) => page::json(200, &serde_json::json!(map)),
+                None => page::error(502),
+            }
+        }
+        Some(Route::Journal) => {
+            let wanted = question.get("last").and_then(|count| count.parse().ok());
             let entries = shared.handle.journal.last(wanted.unwrap_or(10));
             page::json(200, &serde_json::to_value(entries).unwrap_or_default())
         }
+        Some(Route::Description) => page::rendered(200, DESCRIPTION.as_bytes()),
+        Some(Route::Dashboard) => dashboard::get(shared, uri.path()).await,
         // A connection that asked for something else before ends up here with its health checks, too.
-        _ => match head::health(&published, segment, &Question::new(target)) {
-            (code, head::Form::Full) => page::rendered(code, &shared.status(&published)),
-            (code, head::Form::Bare) => page::empty(code),
-        },
+        _ => {
+            let segment = question.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+            match head::health(&published, segment, &question) {
+                (code, head::Form::Full) => page::rendered(code, &shared.status(&published)),
+                (code, head::Form::Bare) => page::empty(code),
+            }
+        }
     }
 }

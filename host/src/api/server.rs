@@ -3,6 +3,7 @@
 
 use super::head::{self, HEAD_BYTES_MAX, Head};
 use super::in_force::InForce;
+use super::places::{Places, Seat};
 use super::{Options, Shared, router};
 use crate::agent::handle::Handle;
 use axum::Router;
@@ -17,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long a client may take to send the head of a request, the first byte included.
@@ -33,7 +34,7 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
 const LINGER_PATIENCE: Duration = Duration::from_secs(5);
 const LINGER_BYTES_MAX: u64 = 16 << 20;
 
-/// Connections at a time. A flood beyond that waits in the kernel's queue for at most [`HEAD_PATIENCE`] each.
+/// Connections at a time. Beyond that, each new one takes the place of whoever was silent for longest.
 const CONNECTIONS_MAX: usize = 512;
 
 /// How many connections wait in the kernel's queue, however few are asked for: a queue costs nothing, and a load
@@ -181,11 +182,8 @@ fn bind_at(address: SocketAddr, queue: u32) -> io::Result<TcpListener> {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let router = router::build(Arc::clone(&shared));
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Places::new(CONNECTIONS_MAX);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -194,13 +192,27 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 continue;
             }
         };
+        let Some((seat, gone)) = places.take().await else {
+            return;
+        };
         let (shared, router) = (Arc::clone(&shared), router.clone());
         tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection(stream, peer, &shared, router).await {
+            let seat = Arc::new(seat);
+            let served = tokio::select! {
+                served = connection(stream, peer, &shared, router, &seat) => served,
+                () = sent_away(gone) => Err(io::Error::other("others need the place")),
+            };
+            if let Err(error) = served {
                 tracing::debug!("API connection from {peer}: {error}");
             }
         });
+    }
+}
+
+/// Ends when the place is needed; never, once it may be kept.
+async fn sent_away(gone: oneshot::Receiver<()>) {
+    if gone.await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -210,22 +222,44 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await; // pace: a failing accept fails again at once
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, router: Router) -> io::Result<()> {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: &Arc<Shared>,
+    router: Router,
+    seat: &Arc<Seat>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let acceptor = shared.in_force().acceptor.clone();
     match acceptor {
-        None => serve(stream, router::Peer { address: peer, certified: false, encrypted: false }, shared, router).await,
+        None => {
+            let peer = router::Peer { address: peer, certified: false, encrypted: false };
+            serve(stream, peer, shared, router, seat).await
+        }
         Some(acceptor) => {
             let handshake = tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream));
-            let stream = handshake.await.map_err(|_| io::ErrorKind::TimedOut)??;
+            let stream = match handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // A client with the wrong certificate, or a check that knows no TLS: somebody has to look at it.
+                    tracing::warn!("the REST API and {peer} do not agree on TLS: {error}");
+                    return Ok(());
+                }
+            };
             let certified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
-            serve(stream, router::Peer { address: peer, certified, encrypted: true }, shared, router).await
+            serve(stream, router::Peer { address: peer, certified, encrypted: true }, shared, router, seat).await
         }
     }
 }
 
 /// Answers health checks itself, for as long as the client asks for nothing else; the rest goes to the router.
-async fn serve<S>(mut stream: S, peer: router::Peer, shared: &Arc<Shared>, router: Router) -> io::Result<()>
+async fn serve<S>(
+    mut stream: S,
+    peer: router::Peer,
+    shared: &Arc<Shared>,
+    router: Router,
+    seat: &Arc<Seat>,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -236,6 +270,7 @@ where
                 let written = tokio::time::timeout(WRITE_PATIENCE, stream.write_all(&answer));
                 written.await.map_err(|_| io::ErrorKind::TimedOut)??;
                 buffer.advance(used);
+                seat.answered();
                 if !keep {
                     return stream.shutdown().await;
                 }
@@ -247,6 +282,7 @@ where
                 }
             }
             Head::Partial | Head::Malformed | Head::Other => {
+                let router = router.layer(axum::Extension(Arc::clone(seat)));
                 return route(Rejoined { first: buffer, stream }, peer, router).await;
             }
         }

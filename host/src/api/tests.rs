@@ -2,7 +2,11 @@
 
 mod access;
 mod connections;
+mod description;
 mod documents;
 mod failsafe;
+mod figures;
+mod flood;
+mod fuzz;
 pub(super) mod support;
 mod tls;

@@ -43,6 +43,22 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn who_is_not_configured_is_left_to_the_system() {
+        // CFG-27: the section of pg_rewind from before serves as the superuser's; without either, nobody is named, and
+        // the account is that of whoever runs the daemon.
+        let accounts = |mut document: Value| {
+            crate::config::legacy::modernise_local(&mut document);
+            build(&document)
+        };
+        let from_before = accounts(json!({"postgresql": {"pg_rewind": {"username": "rw", "password": "x"}}}));
+        assert_eq!((from_before.superuser.username.as_deref(), from_before.rewind), (Some("rw"), None));
+        let without = accounts(json!({"postgresql": {"authentication": {"rewind": {"username": "rw"}}}}));
+        assert_eq!((without.superuser, without.replication), (Account::default(), Account::default()));
+        assert_eq!(without.rewind.and_then(|rewind| rewind.username).as_deref(), Some("rw"));
+        assert_eq!(accounts(json!({})).superuser, Account::default());
+    }
+
+    #[test]
     fn only_known_settings_are_taken() {
         let accounts = build(&json!({"postgresql": {"authentication": {
             "superuser": {"username": "su", "password": 12, "sslmode": "require", "host": "evil"},

@@ -1,6 +1,8 @@
 //! What changed between two configurations, and what of it a running daemon can take: decided here only.
 
 use super::effective::Effective;
+use super::parameters::is_controlled;
+use super::redact::{is_secret, without_login};
 use serde_json::Value;
 
 /// A part of the configuration that a running daemon takes over when it changes.
@@ -64,6 +66,25 @@ pub fn changes(old: &Effective, new: &Effective) -> Changes {
     let mut at_runtime: Vec<Area> = [settings(old, new), api(old, new), server(old, new)].concat();
     at_runtime.sort_unstable();
     Changes { at_runtime, after_restart: after_restart(old, new) }
+}
+
+/// A sentence for each PostgreSQL parameter that has another value now (LOG-05).
+pub fn changed_parameters(old: &Effective, new: &Effective) -> Vec<String> {
+    let (old, new) = (&old.server.parameters, &new.server.parameters);
+    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    let shown = |name: &str, value: Option<&String>| match value {
+        None => "its default".to_owned(),
+        Some(_) if is_secret(name) => "'***'".to_owned(),
+        Some(value) => format!("'{}'", without_login(value)),
+    };
+    let sentence = |name: &String| {
+        let (from, to) = (shown(name, old.get(name)), shown(name, new.get(name)));
+        // What all members must agree on stands on the server's command line.
+        let hint = if is_controlled(name) { " (restart might be required)" } else { "" };
+        format!("Changed {name} from {from} to {to}{hint}")
+    };
+    differing.map(sentence).collect()
 }
 
 fn named<T: Copy>(rows: &[(T, bool)]) -> Vec<T> {

@@ -37,7 +37,7 @@ pub(super) fn any_without_source(layers: Layers<'_>, site: Option<&StandbyCluste
 }
 
 /// One method's section.
-pub(super) fn method(name: &str, section: &Value) -> MethodSettings {
+pub fn method(name: &str, section: &Value) -> MethodSettings {
     let flag = |key: &str| truth_at(section, key).unwrap_or(false);
     let sandbox = super::sandbox::build(section);
     let ours = |key: &str| NO_ARGUMENTS.contains(&key) || sandbox.is_some() && super::sandbox::KEYS.contains(&key);
@@ -110,6 +110,20 @@ mod tests {
         assert!(method.no_leader && !method.keep_data && !method.no_params);
         let expected = [("no_master", "1"), ("threshold", "5"), ("flag", "True")];
         assert_eq!(method.arguments, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    /// BOOT-09
+    #[test]
+    fn the_old_name_of_the_list_is_known_too() {
+        let check = |mut local: Value, expected: &[&str]| {
+            crate::config::legacy::modernise_local(&mut local);
+            let dynamic = json!({});
+            assert_eq!(order(Layers { local: &local, dynamic: &dynamic }), expected);
+        };
+        check(json!({"postgresql": {"create_replica_methods": ["a", "basebackup"]}}), &["a", "basebackup"]);
+        check(json!({"postgresql": {"create_replica_method": ["a"]}}), &["a"]);
+        check(json!({"postgresql": {"create_replica_method": ["a"], "create_replica_methods": ["b"]}}), &["b"]);
+        check(json!({"postgresql": {}}), &["basebackup"]);
     }
 
     #[test]

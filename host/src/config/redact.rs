@@ -35,7 +35,7 @@ pub(super) fn redacted(value: &Value) -> Value {
 }
 
 /// `http://user:password@host` without the login, `password=...` in a connection string without the password.
-fn without_login(text: &str) -> String {
+pub(super) fn without_login(text: &str) -> String {
     let mut shown = text.to_owned();
     if let Some((scheme, rest)) = text.split_once("://")
         && let Some((login, rest)) = rest.split_once('@')

@@ -7,11 +7,12 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Keys of a component's section that are ours; every other one is the component's parameter.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "wasm",
     "sha256",
     "directories",
     "hosts",
+    "cacert",
     "environment",
     "memory",
     "timeout",
@@ -35,6 +36,7 @@ pub(super) fn build(section: &Value) -> Option<SandboxSettings> {
         sha256: some_text_at(section, "sha256").map(|digits| digits.to_lowercase()),
         directories: directories.into_iter().flatten().filter_map(directory).collect(),
         hosts: list_at(section, "hosts"),
+        certificates: some_text_at(section, "cacert").map(PathBuf::from),
         environment: pairs(at(section, "environment")).collect(),
         memory_bytes_max: memory.unwrap_or(MEMORY_BYTES_MAX),
         timeout: at(section, "timeout").and_then(seconds).filter(|limit| !limit.is_zero()),
@@ -69,11 +71,12 @@ mod tests {
         assert!(!bare.with_password && bare.timeout.is_none() && bare.memory_bytes_max == MEMORY_BYTES_MAX);
         let full = build(&json!({
             "wasm": "/m.wasm", "sha256": "AB", "memory": "64MB", "timeout": 5, "connstring": "with-password",
-            "hosts": ["h:1"], "environment": {"A": 1},
+            "hosts": ["h:1"], "cacert": "/ca.pem", "environment": {"A": 1},
             "directories": ["/backup", {"path": "/w", "seen_as": "/wal", "link": "pg_wal"}, {"path": "/s", "writable": true}],
         }))
         .unwrap();
         assert_eq!((full.memory_bytes_max, full.timeout), (64 << 20, Some(Duration::from_secs(5))));
+        assert_eq!(full.certificates, Some("/ca.pem".into()));
         assert!(full.with_password && full.sha256.as_deref() == Some("ab") && full.environment["A"] == "1");
         let seen: Vec<_> = full
             .directories

@@ -78,6 +78,7 @@ mod tests {
 
     #[test]
     fn the_times_are_kept_in_relation() {
+        // CFG-41
         check(json!({}), (30, 10, 10), 0);
         check(json!({"ttl": 5}), (20, 1, 9), 2);
         check(json!({"ttl": 20, "loop_wait": 15, "retry_timeout": 10}), (20, 1, 9), 1);

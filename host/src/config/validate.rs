@@ -4,14 +4,14 @@
 use super::addresses::LOCAL_NAMES;
 use super::check;
 use super::dcs_section::sections;
-use super::errors::ConfigErrors;
+use super::errors::{ConfigErrors, Place};
 use super::legacy;
 use super::machine;
 use super::reading::{at, shown, truth_at};
 use super::redact::{is_secret, redacted};
 use super::restapi::is_of_no_use_to_others;
 use super::schema::{self, Kind, Layer, Need, STORES};
-use super::sources::{Source, gather};
+use super::sources::{Places, Source, gather};
 use super::units::{integer, seconds};
 use serde_json::Value;
 use std::fmt;
@@ -26,8 +26,20 @@ pub struct Failure {
     pub path: String,
     /// The value as it is shown; empty where there is none. Secrets are hidden.
     pub value: String,
-    /// What is wrong.
+    /// What is wrong, in the words of the peer's check.
     pub message: String,
+    /// What is wrong and what was expected, in ours.
+    pub reason: String,
+    /// Where the value stands, or what it should stand in.
+    pub place: Place,
+}
+
+impl Failure {
+    /// With its place and in our words: `node1.yml:7: log.level "LOUD" must be one of ...`.
+    pub fn told(&self) -> String {
+        let value = if self.value.is_empty() { String::new() } else { format!(" {:?}", self.value) };
+        format!("{}{}{value} {}", self.place, self.path, self.reason)
+    }
 }
 
 impl fmt::Display for Failure {
@@ -55,7 +67,7 @@ pub enum Look {
 pub fn validate(source: &Source, look: Look) -> Result<Vec<Failure>, ConfigErrors> {
     let mut gathered = gather(source)?.if_any(source)?;
     let _told = legacy::modernise_local(&mut gathered.document);
-    let mut checking = Checking { document: &gathered.document, failures: Vec::new() };
+    let mut checking = Checking { document: &gathered.document, places: &gathered.places, failures: Vec::new() };
     for error in &gathered.errors {
         checking.fail(&error.key, error.reason.clone());
     }
@@ -74,13 +86,37 @@ pub fn validate(source: &Source, look: Look) -> Result<Vec<Failure>, ConfigError
     Ok(checking.failures)
 }
 
+/// What nobody reads, or what a default serves for: each with its place, and with the nearest name that is known. Unlike
+/// a start, this also tells it beside what is wrong.
+///
+/// # Errors
+/// As [`validate`].
+pub fn remarks(source: &Source) -> Result<Vec<String>, ConfigErrors> {
+    let mut gathered = gather(source)?.if_any(source)?;
+    let mut remarks = std::mem::take(&mut gathered.warnings);
+    remarks.extend(legacy::modernise_local(&mut gathered.document));
+    let odd = check::local(&gathered.document).into_iter().filter(|finding| finding.fault.is_none());
+    remarks.extend(odd.map(|finding| {
+        let place = gathered.places.of(&finding.path);
+        format!("{place}{} {}", finding.path, finding.reason)
+    }));
+    Ok(remarks)
+}
+
 struct Checking<'a> {
     document: &'a Value,
+    places: &'a Places,
     failures: Vec<Failure>,
 }
 
 impl Checking<'_> {
     fn fail(&mut self, path: &str, message: impl Into<String>) {
+        let message = message.into();
+        let reason = message.strip_prefix("didn't pass validation: ").unwrap_or(&message).to_owned();
+        self.fail_as(path, message, reason);
+    }
+
+    fn fail_as(&mut self, path: &str, message: String, reason: String) {
         let value = path.split('.').try_fold(self.document, |value, key| match value {
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
             other => other.get(key),
@@ -90,9 +126,10 @@ impl Checking<'_> {
             Some(value) => shown(&redacted(value)),
             None => String::new(),
         };
-        let failure = Failure { path: path.to_owned(), value, message: message.into() };
-        if !self.failures.contains(&failure) {
-            self.failures.push(failure);
+        let place = self.places.of(path);
+        let known = self.failures.iter().any(|known| known.path == path && known.message == message);
+        if !known {
+            self.failures.push(Failure { path: path.to_owned(), value, message, reason, place });
         }
     }
 
@@ -134,7 +171,7 @@ impl Checking<'_> {
     fn values(&mut self) {
         for finding in check::local(self.document) {
             if let Some(fault) = finding.fault {
-                self.fail(&finding.path, fault.peer_reason());
+                self.fail_as(&finding.path, fault.peer_reason(), fault.reason());
             }
         }
     }
@@ -274,6 +311,61 @@ postgresql:
         );
         check("ctl: {authentication: {password: [hush]}}", "ctl.authentication.password *** is not a string");
         assert_eq!(with("bootstrap: {dcs: {ttl: 5, allow_short_ttl: true}}"), [""; 0]);
+    }
+
+    /// OPS-24: a file with ten mistakes has ten lines, each with the file, the line, the key, and what was expected or
+    /// which known name is nearest.
+    #[test]
+    fn ten_mistakes_are_told_at_once_with_their_places() {
+        let text = "\
+scope: a
+nmae: b
+restapi: {listen: '*:8008', connect_address: 10.0.0.1:8008, verify_client: requierd}
+etcd3:
+  hosts: [h1:2379]
+  usernam: root
+  use_proxies: maybe
+log:
+  level: LOUD
+  file_num: many
+postgresql:
+  listen: '*:5432'
+  connect_adress: 10.0.0.1:5432
+  data_dir: /d
+  parameters: oops
+  authentication: {superuser: {username: su, password: [hush]}, replication: {username: r}}
+bootstrap:
+  dcs:
+    loop_wiat: 5
+tags: [x]
+";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node1.yml");
+        std::fs::write(&path, text).unwrap();
+        let source = Source::new(Some(path), BTreeMap::new());
+        let failures = validate(&source, Look::Nowhere).unwrap();
+        let told: Vec<String> = failures.iter().map(Failure::told).chain(remarks(&source).unwrap()).collect();
+        let told: Vec<String> =
+            told.iter().map(|line| line.replace(&format!("{}/", folder.path().display()), "")).collect();
+        for line in [
+            "node1.yml:2: nmae is not a known key: is name meant?",
+            "node1.yml:3: restapi.verify_client \"requierd\" must be one of none, optional, required",
+            "node1.yml:6: etcd3.usernam is not a known key: is username meant?",
+            "node1.yml:7: etcd3.use_proxies \"maybe\" is not a boolean",
+            "node1.yml:9: log.level \"LOUD\" must be one of DEBUG, INFO, WARN, WARNING, ERROR, FATAL, CRITICAL",
+            "node1.yml:10: log.file_num \"many\" is not an integer",
+            "node1.yml:13: postgresql.connect_adress is not a known key: is connect_address meant?",
+            "node1.yml:15: postgresql.parameters \"oops\" is not a dictionary",
+            "node1.yml:16: postgresql.authentication.superuser.password \"***\" is not a string",
+            "node1.yml:19: bootstrap.dcs.loop_wiat is not a known key: is loop_wait meant?",
+            "node1.yml:20: tags \"['x']\" is not a dictionary",
+            // What the two misspelled keys were to say.
+            "node1.yml: name is not defined.",
+            "node1.yml:11: postgresql.connect_address is not defined.",
+        ] {
+            assert!(told.iter().any(|known| known == line), "{line} is not among {told:#?}");
+        }
+        assert_eq!(told.len(), 13, "{told:#?}");
     }
 
     #[test]

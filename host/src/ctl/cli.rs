@@ -9,7 +9,7 @@ use super::watch::Pace;
 use super::{
     CtlError, Result, doctor, dsn, explain, flush, history, list, output, pause, query, reinit, remove, standby, switch,
 };
-use super::{version, why};
+use super::{scaffold, version, why};
 use crate::telemetry::logging::{self, Look};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -158,6 +158,11 @@ impl Call {
             },
             "remove" => remove::remove(&self.cluster()?, &self.format()).await,
             "switchover" | "failover" => switch::switch(self.in_some_group(force)?, self.wish(name)).await,
+            "configure" => scaffold::configure(self.store_file()),
+            "scaffold" => {
+                let system_id = given.text("sysid").unwrap_or_default();
+                scaffold::scaffold(&self.cluster()?, self.surroundings.local(), &system_id).await
+            }
             "demote-cluster" => standby::demote(&self.cluster()?, &self.other(), force).await,
             _ => standby::promote(&self.cluster()?, force).await,
         }
@@ -262,6 +267,11 @@ impl Call {
             restore_command: given.text("restore-command"),
             primary_slot_name: given.text("primary-slot-name"),
         }
+    }
+
+    fn store_file(&self) -> scaffold::Wish {
+        let given = &self.given;
+        scaffold::Wish { file: given.text("config-file"), url: given.text("dcs"), namespace: given.text("namespace") }
     }
 
     fn edit(&self) -> Edit {

@@ -67,7 +67,9 @@ impl Surroundings {
         let file = Some(file.unwrap_or(default)).filter(|file| file.exists());
         let source = Source::new(file, ports::patroni_variables());
         let mut local = LocalConfig::load_if_any(&source).map_err(|error| CtlError::new(error.to_string()))?;
-        if let Some(url) = given.text("dcs-url").or_else(|| variable("DCS_URL")) {
+        let configured = local.document.get("dcs_api").and_then(serde_json::Value::as_str).map(str::to_owned);
+        let url = given.text("dcs-url").or_else(|| variable("DCS_URL"));
+        if let Some(url) = url.or(configured) {
             store_url::put(&mut local.document, &url)?;
         }
         Surroundings::from_local(&local, given.is("insecure"))
@@ -202,3 +204,6 @@ pub(super) fn done<T>(answer: Answer<T>) -> Result<T> {
         Answer::Refused(why) | Answer::Unreachable(why) | Answer::Unknown(why) => Err(CtlError::new(why)),
     }
 }
+
+#[cfg(test)]
+mod tests;

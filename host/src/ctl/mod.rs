@@ -8,6 +8,7 @@ mod document;
 mod dsn;
 mod explain;
 mod flush;
+mod generate;
 mod history;
 mod list;
 mod members;
@@ -21,11 +22,14 @@ mod restart;
 mod role;
 mod rolling;
 mod rows;
+mod scaffold;
 mod sheet;
 mod standby;
 mod store_url;
 mod switch;
 mod table;
+#[cfg(test)]
+mod testing;
 mod usage;
 mod version;
 mod watch;
@@ -33,6 +37,8 @@ mod when;
 mod why;
 
 pub use cli::run;
+pub use generate::{Model, generate};
+pub use query::ask_server;
 
 /// What went wrong: the text after `Error: `. The exit code is 1.
 #[derive(Debug, thiserror::Error)]

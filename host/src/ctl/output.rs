@@ -63,8 +63,24 @@ mod console {
     }
 }
 
+/// Asks for a secret beside the output, so that the output can go into a file; nothing said is an empty one.
+pub(super) fn ask_secret(prompt: &str) -> String {
+    eprint!("{prompt}");
+    let said = without_echo(|| console::read().unwrap_or_default());
+    said.trim_end_matches(['\n', '\r']).to_owned()
+}
+
 /// Asks for a password; a terminal does not show it.
 pub(super) fn ask_password() -> Result<String> {
+    let said = without_echo(|| answer("Password: "));
+    if std::io::stdin().is_terminal() {
+        line("");
+    }
+    said
+}
+
+/// What a terminal takes meanwhile it does not show.
+fn without_echo<T>(scene: impl FnOnce() -> T) -> T {
     use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
     let stdin = std::io::stdin();
     let before = tcgetattr(&stdin).ok();
@@ -73,10 +89,9 @@ pub(super) fn ask_password() -> Result<String> {
         hidden.local_flags.remove(LocalFlags::ECHO);
         let _shown = tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden).is_err();
     }
-    let said = answer("Password: ");
+    let said = scene();
     if let Some(before) = &before {
         let _still_hidden = tcsetattr(&stdin, SetArg::TCSAFLUSH, before).is_err();
-        line("");
     }
     said
 }

@@ -1,7 +1,8 @@
 //! `query`: asks the PostgreSQL of a member.
 
-mod connection;
-mod libpq;
+pub(super) mod connection;
+mod direct;
+pub(super) mod libpq;
 mod values;
 
 use super::context::Context;
@@ -14,6 +15,7 @@ use super::watch::Pace;
 use super::{CtlError, Result, document};
 use crate::dcs::Store;
 use connection::{Connection, Failure};
+pub use direct::ask_server;
 use libpq::Login;
 use serde_json::{Value, json};
 

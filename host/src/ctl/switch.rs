@@ -217,3 +217,32 @@ async fn write(context: &Context, store: &Store, plan: &Plan) -> Result<()> {
     let (leader, scheduled) = (plan.leader.as_deref(), plan.scheduled.as_deref());
     done(store.write_failover(leader, candidate, scheduled, context.patience()).await)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::testing::{Api, context};
+    use serde_json::json;
+
+    const NOT_KNOWN: &str = "<title>Error response</title> Server does not support this operation";
+
+    /// CTL-18: a member of before there were switchovers is asked for a failover, once.
+    #[tokio::test]
+    async fn a_member_that_knows_no_switchover_is_asked_for_a_failover() {
+        let body = json!({"leader": "a", "candidate": "b"});
+        let check = async |says: fn(&str) -> (u16, &'static str), action, lines: &[&str], status: u16| {
+            let api = Api::serve(None, says).await;
+            let said = post(&context("", false), Some(&api.url), action, &body).await.unwrap();
+            let asked = api.asked();
+            let found: Vec<&str> = asked.iter().filter_map(|text| text.split(" HTTP").next()).collect();
+            assert_eq!((found.as_slice(), said.status), (lines, status));
+            assert!(asked.iter().all(|text| text.ends_with(r#"{"leader":"a","candidate":"b"}"#)), "{asked:?}");
+        };
+        let old = |line: &str| if line.ends_with("/switchover") { (501, NOT_KNOWN) } else { (200, "done") };
+        check(old, Action::Switchover, &["POST /switchover", "POST /failover"], 200).await;
+        check(|_| (501, NOT_KNOWN), Action::Switchover, &["POST /switchover", "POST /failover"], 501).await;
+        check(|_| (501, NOT_KNOWN), Action::Failover, &["POST /failover"], 501).await;
+        check(|_| (501, "not today"), Action::Switchover, &["POST /switchover"], 501).await;
+        check(|_| (412, "no"), Action::Switchover, &["POST /switchover"], 412).await;
+    }
+}

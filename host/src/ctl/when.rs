@@ -1,8 +1,8 @@
-//! Times that operators give: ISO 8601 in its usual spellings; local time where no zone is given.
+//! Times that operators give to a command: local time where no zone is given.
 
 use super::{CtlError, Result, output};
-use jiff::civil::DateTime;
-use jiff::tz::{Offset, TimeZone};
+use crate::config::{GivenTime, read_time};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 /// A moment, in the zone in which it was given.
@@ -20,12 +20,8 @@ impl When {
             let hint = "It should be in an unambiguous format (e.g. ISO 8601)";
             CtlError::new(format!("Unable to parse scheduled timestamp ({text}). {hint}"))
         };
-        let (civil, zone) = split_zone(text);
-        let civil: DateTime = complete(civil).parse().map_err(|_| wrong())?;
-        let zone = match zone {
-            Some(zone) => TimeZone::fixed(offset(zone).ok_or_else(wrong)?),
-            None => TimeZone::system(),
-        };
+        let GivenTime { civil, offset } = read_time(text, Some(output::now().date())).ok_or_else(wrong)?;
+        let zone = offset.map_or_else(TimeZone::system, TimeZone::fixed);
         Ok(Some(When(civil.to_zoned(zone).map_err(|_| wrong())?)))
     }
 
@@ -52,44 +48,6 @@ pub(super) fn example() -> String {
     let now = output::now();
     let later = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(now);
     later.strftime("%Y-%m-%dT%H:%M").to_string()
-}
-
-fn split_zone(text: &str) -> (&str, Option<&str>) {
-    for suffix in ["UTC", "Z", "z"] {
-        if let Some(civil) = text.strip_suffix(suffix) {
-            return (civil.trim_end(), Some("+00"));
-        }
-    }
-    // A sign behind the date belongs to an offset.
-    match text.char_indices().skip(10).find(|(_, letter)| matches!(letter, '+' | '-')) {
-        Some((at, _)) => (text[..at].trim_end(), Some(&text[at..])),
-        None => (text, None),
-    }
-}
-
-/// A date without a time is midnight, a time without a date is today's, hours without minutes are full.
-fn complete(civil: &str) -> String {
-    let civil = civil.replacen(' ', "T", 1);
-    if civil.len() == 5 && civil.contains(':') {
-        return format!("{}T{civil}:00", output::now().strftime("%Y-%m-%d"));
-    }
-    match civil.split_once('T') {
-        None => format!("{civil}T00:00:00"),
-        Some((_, time)) if time.len() == 2 => format!("{civil}:00:00"),
-        Some((_, time)) if time.len() == 5 => format!("{civil}:00"),
-        Some(_) => civil,
-    }
-}
-
-fn offset(zone: &str) -> Option<Offset> {
-    let sign = if zone.starts_with('-') { -1 } else { 1 };
-    let digits: String = zone.chars().filter(char::is_ascii_digit).collect();
-    let (hours, minutes): (i32, i32) = match digits.len() {
-        2 => (digits.parse().ok()?, 0),
-        4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?),
-        _ => return None,
-    };
-    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()
 }
 
 /// The moment it is, for comparison.

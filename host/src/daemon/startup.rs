@@ -12,7 +12,7 @@ use crate::config::{
 use crate::dcs::{self, Answer, Store, StoreOptions};
 use crate::fence::{Guard, GuardOptions, Watchdog, device};
 use crate::observe::server::ServerWatch;
-use crate::postgres::{Binaries, Server, find_running};
+use crate::postgres::{Binaries, Server, check_password_file, find_running};
 use crate::telemetry::logging;
 use anyhow::{Context, Result, bail};
 use regent_core::model::FenceMode;
@@ -36,6 +36,7 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
     }
     let first = Effective::build(&local, &DynamicConfig::default(), 0);
     let binaries = Binaries::find(&first.server).await.context("PostgreSQL's programs are not usable")?;
+    check_password_file(&first.server)?;
     let version = binaries.version();
     let saved = DynamicConfig::load(&first.server.data_dir);
     let saved = saved.or_else(|| local.bootstrap_dynamic());
@@ -64,6 +65,7 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
         guard,
         watchdog,
         journal: Arc::new(Journal::new(effective.log.dir.as_ref().map(|dir| dir.join("regent.journal.jsonl")))),
+        metrics: Arc::default(),
         client,
         applied: watch::Sender::new(Arc::clone(&effective)),
     };

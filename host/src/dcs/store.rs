@@ -110,6 +110,21 @@ impl Store {
         self.put(KeyKind::Initialize, Vec::new(), Expect::Absent, budget).await
     }
 
+    /// Says which cluster this is, where nobody has said so.
+    pub async fn initialize_as(&self, system_id: &str, budget: Duration) -> Answer<()> {
+        self.put(KeyKind::Initialize, system_id.as_bytes().to_vec(), Expect::Absent, budget).await
+    }
+
+    /// Writes our member key and a lock that we hold, both without an end: for a cluster that no daemon runs.
+    pub async fn install_leader(&self, member: &Value, budget: Duration) -> Answer<()> {
+        let key = Key { kind: KeyKind::Member, name: self.member.clone() };
+        match self.backend.put(budget, key, member.to_string().into_bytes(), Expect::Absent).await {
+            Ok(Some(_)) => self.put(KeyKind::Leader, self.member.clone().into_bytes(), Expect::Absent, budget).await,
+            Ok(None) => Answer::Refused("there is a member of this name".to_owned()),
+            Err(error) => failed(error),
+        }
+    }
+
     /// Says which cluster this is.
     pub async fn set_initialize(&self, system_id: &str, budget: Duration) -> Answer<()> {
         self.put(KeyKind::Initialize, system_id.as_bytes().to_vec(), Expect::Any, budget).await

@@ -12,7 +12,7 @@ mod sandbox;
 pub use bootstrap::{bootstrap_custom, bootstrap_initdb};
 pub use create::create_replica;
 pub use post_bootstrap::post_bootstrap;
-pub use sandbox::{dispatch, use_program};
+pub use sandbox::{Description, Kind, Level, Purpose, Trial, describe, dispatch, use_program};
 
 use crate::postgres::{PgError, Server, SplitError};
 use regent_core::model::{MethodSettings, SandboxSettings, Source};

@@ -183,6 +183,24 @@ mod tests {
         assert_eq!(described(output), BTreeSet::from(["datestyle".to_owned(), "work_mem".to_owned()]));
     }
 
+    #[tokio::test]
+    async fn programs_come_from_the_folder_that_is_named() {
+        // CFG-11
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = crate::postgres::testing::settings();
+        settings.bin_dir = Some(folder.path().to_owned());
+        let refused = Binaries::find(&settings).await.unwrap_err().to_string();
+        assert!(refused.contains("postgres") && refused.contains(&folder.path().display().to_string()), "{refused}");
+        let says = |text: &str| format!("#!/bin/sh\n[ \"$1\" = --version ] && echo '{text}'\nexit 0\n");
+        for (name, text) in [("postgres", "postgres (PostgreSQL) 14.9"), ("pg_ctl", "")] {
+            std::fs::write(folder.path().join(name), says(text)).unwrap();
+            std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let found = Binaries::find(&settings).await.unwrap();
+        assert_eq!((found.version(), found.folder()), (140_009, folder.path()));
+        assert_eq!(found.path(Tool::PgCtl).unwrap(), folder.path().join("pg_ctl"));
+    }
+
     /// HA-37
     #[test]
     fn versions_become_numbers() {

@@ -44,6 +44,7 @@ pub use files::{AccessRules, FollowTarget, PendingRestart, Recovery, Wanted, Wri
 pub use history::{HistoryRow, parse_history};
 pub use monitor::monitor;
 pub use orphans::end_orphans;
+pub use passwords::check_password_file;
 pub use process::{Ended, PidFile, ended, find_running, is_alive, postmaster_status};
 pub use promote::Followed;
 pub use replication::{Identity, Replication};

@@ -3,9 +3,28 @@
 use super::Server;
 use super::conninfo::password_file;
 use super::error::{PgError, blocking};
-use regent_core::model::Source;
+use regent_core::model::{ServerSettings, Source};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Sees that the password file can be written: nothing but a file is in its place, and its folder is ours to write in.
+/// With Kerberos there may be no password at all, so the folder is not asked for (CFG-36).
+///
+/// # Errors
+/// When it can not.
+pub fn check_password_file(settings: &ServerSettings) -> Result<(), PgError> {
+    let path = &settings.pgpass;
+    if path.exists() && !path.is_file() {
+        return Err(PgError::NotAllowed(format!("postgresql.pgpass: {} is not a file", path.display())));
+    }
+    if settings.krbsrvname.is_some() {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(PgError::io_at("create", folder))?;
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
+        .map_err(|errno| PgError::io_at("write to", folder)(errno.into()))
+}
 
 impl Server {
     /// Writes the password file that walreceivers and clones use for `source`; its path, where there is a password.
@@ -41,5 +60,34 @@ impl Server {
             std::fs::set_permissions(&data_dir, std::fs::Permissions::from_mode(0o700)).map_err(failed())
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_the_password_file_is_looked_at() {
+        // CFG-36
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, kerberos: bool, expected: &str| {
+            let mut settings = crate::postgres::testing::settings();
+            settings.pgpass = folder.path().join(name);
+            settings.krbsrvname = kerberos.then(|| "postgres".to_owned());
+            let found = check_password_file(&settings).map_err(|error| error.to_string());
+            match expected {
+                "" => assert_eq!(found, Ok(()), "{name}"),
+                _ => assert!(found.as_ref().is_err_and(|error| error.contains(expected)), "{name}: {found:?}"),
+            }
+        };
+        check("pgpass", false, "");
+        check("made/on/the/way/pgpass", false, "");
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        check("folder", false, "is not a file");
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        check("file", false, "");
+        check("file/pgpass", false, "file");
+        check("file/pgpass", true, "");
     }
 }

@@ -228,6 +228,7 @@ fn a_changed_parameter_waits_for_its_restart() {
     });
 }
 
+/// BOOT-02: the script gets a connection string and a password file; when it fails, so does the bootstrap.
 #[test]
 fn bootstrap_makes_the_accounts_and_runs_the_script() {
     as_postgres("bootstrap_makes_the_accounts_and_runs_the_script", async {

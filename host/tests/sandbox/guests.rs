@@ -11,8 +11,11 @@ use std::time::Duration;
 
 const GUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasm-methods");
 
+/// Where components are built.
+pub const RELEASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasm-methods/target/wasm32-wasip2/release");
+
 /// A component's file; `None`, with a word, where components cannot be built.
-fn guest(name: &str) -> Option<PathBuf> {
+pub fn guest(name: &str) -> Option<PathBuf> {
     // Nothing to do where they are new enough: then this takes a moment.
     static BUILT: LazyLock<bool> = LazyLock::new(|| {
         let built = Command::new("cargo")
@@ -26,7 +29,17 @@ fn guest(name: &str) -> Option<PathBuf> {
         }
         built.status.success()
     });
-    BUILT.then(|| Path::new(GUESTS).join("target/wasm32-wasip2/release").join(format!("{name}.wasm")))
+    BUILT.then(|| Path::new(RELEASE).join(format!("{name}.wasm")))
+}
+
+/// The component that is written in C; `None`, with a word, where it cannot be built.
+pub fn in_c() -> Option<PathBuf> {
+    let file = Path::new(RELEASE).join("directory-copy.wasm");
+    let built = Command::new(Path::new(GUESTS).join("directory-copy/build.sh")).arg(&file).output().unwrap();
+    if !built.status.success() {
+        eprintln!("SKIPPED: {}", String::from_utf8_lossy(&built.stderr));
+    }
+    built.status.success().then_some(file)
 }
 
 /// A method with its grants, and a place to run it.
@@ -49,6 +62,7 @@ impl Trial {
             sha256: None,
             directories: Vec::new(),
             hosts: Vec::new(),
+            certificates: None,
             environment: BTreeMap::new(),
             memory_bytes_max: 256 << 20,
             // Only what must end by itself gets shorter: a machine may be slow.

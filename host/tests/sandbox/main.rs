@@ -6,6 +6,8 @@ mod guests;
 #[path = "../postgres/scenario.rs"]
 #[allow(dead_code)]
 mod scenario;
+mod web;
+mod workshop;
 
 use guests::{Trial, bomb};
 use regent::postgres;
@@ -235,6 +237,87 @@ async fn a_backup_in_tar_form_is_restored() {
     let whole = fs::read(trial.path("backup/base.tar.gz")).unwrap();
     fs::write(trial.path("backup/base.tar.gz"), &whole[..whole.len() / 2]).unwrap();
     trial.fails_with("", "", "base.tar.gz").await;
+}
+
+/// The shipped method in another language: a backup that lies in a folder as files.
+#[tokio::test]
+async fn a_folder_is_copied_by_a_component_in_c() {
+    let (Some(mut trial), Some(component)) = (Trial::of("hostile").await, guests::in_c()) else { return };
+    trial.sandbox.component = component;
+    for folder in ["backup/base/1", "backup/pg_wal", "backup/pg_replslot/old", "wal"] {
+        fs::create_dir_all(trial.path(folder)).unwrap();
+    }
+    let pages = vec![7; 3_000_000];
+    for (file, bytes) in [
+        ("PG_VERSION", &b"15\n"[..]),
+        ("base/1/2", &pages),
+        ("postmaster.pid", b"1"),
+        ("pg_wal/0001", b"wal"),
+        ("pg_replslot/old/state", b"s"),
+    ] {
+        fs::write(trial.path("backup").join(file), bytes).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/passwd", trial.path("backup/base/link")).unwrap();
+    trial.fails_with("", "", "exited with code=1").await;
+    trial.parameters.push(("directory".into(), "/backup".into()));
+    trial.fails_with("", "", "exited with code=1").await;
+    trial.grant("backup", "/backup", false);
+    trial.grant("wal", "/wal", true);
+    trial.sandbox.directories.last_mut().unwrap().link = Some("pg_wal".into());
+    trial.parameters.push(("wal".into(), "/wal".into()));
+    trial.run("", "").await.unwrap();
+    let data = trial.data_dir();
+    assert_eq!(fs::read(data.join("base/1/2")).unwrap(), pages);
+    assert_eq!(fs::read_to_string(data.join("pg_wal/0001")).unwrap(), "wal");
+    assert!(data.join("pg_wal").is_symlink() && data.join("pg_replslot").is_dir());
+    for left_out in ["postmaster.pid", "base/link", "pg_replslot/old"] {
+        assert!(!data.join(left_out).exists() && !data.join(left_out).is_symlink(), "{left_out} was copied");
+    }
+}
+
+/// What holds the process, should a component ever get out of its sandbox.
+#[tokio::test]
+async fn the_process_of_a_component_is_bounded() {
+    let Some(mut trial) = Trial::of("hostile").await else { return };
+    trial.sandbox.timeout = Some(Duration::from_secs(100));
+    let spinning = tokio::sync::Notify::new();
+    let held = AtomicUsize::new(0);
+    let look = |_| {
+        held.fetch_add(usize::from(bounds_of_children() > 0), Ordering::Relaxed);
+        spinning.notify_one();
+    };
+    let run = trial.run_and_hear("spin", "", &look);
+    let began = async { tokio::time::timeout(LIMIT, spinning.notified()).await };
+    tokio::select! {
+        ended = run => panic!("it ended by itself: {ended:?}"),
+        began = began => began.unwrap(),
+    }
+    assert!(held.load(Ordering::Relaxed) > 0, "no process was found with its bounds");
+    tokio::time::timeout(LIMIT, postgres::settled()).await.unwrap();
+}
+
+/// How many processes that run components have all their bounds.
+fn bounds_of_children() -> usize {
+    let bounded = |folder: &std::path::Path| {
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let line = |text: &str, name: &str| {
+            text.lines()
+                .find(|line| line.starts_with(name))
+                .unwrap_or_default()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let (limits, status) = (read("limits"), read("status"));
+        read("cmdline").contains("method\0execute")
+            && line(&status, "NoNewPrivs:") == "NoNewPrivs: 1"
+            && line(&limits, "Max open files").starts_with("Max open files 1024 1024")
+            && line(&limits, "Max core file size").starts_with("Max core file size 0 0")
+            && !line(&limits, "Max data size").contains("unlimited")
+            && !line(&limits, "Max address space").contains("unlimited")
+            && !line(&limits, "Max cpu time").contains("unlimited")
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter(|entry| bounded(&entry.path())).count()
 }
 
 /// BOOT-08, BOOT-10: the arguments of any command.

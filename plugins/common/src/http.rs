@@ -72,6 +72,7 @@ impl Http {
     pub fn new(tls: rustls::ClientConfig, patience: Duration, dns: Option<Dns>) -> Result<Http, String> {
         let mut builder = Client::builder()
             .no_proxy()
+            .user_agent(concat!("Regent/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .use_preconfigured_tls(tls)
             .connect_timeout(patience)

@@ -11,6 +11,7 @@ pub mod http;
 pub mod retry;
 
 mod dns;
+mod key;
 mod keys;
 mod runtime;
 mod section;

@@ -79,6 +79,18 @@ impl Section {
         }
     }
 
+    /// A mapping; empty where it is not there.
+    ///
+    /// # Errors
+    /// `Invalid` where it is something else.
+    pub fn mapping(&self, key: &str) -> Result<Map<String, Value>> {
+        match self.map.get(key) {
+            None | Some(Value::Null) => Ok(Map::new()),
+            Some(Value::Object(map)) => Ok(map.clone()),
+            Some(_) => Err(self.at(key, "must be a mapping")),
+        }
+    }
+
     /// A list of texts, or one text with commas; nothing where it is not there.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Certificates: whom we trust, who we are. Read once, when the section is read.
 
+use crate::key;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -49,6 +50,14 @@ impl Tls {
     /// # Errors
     /// The key of the section, and what is wrong with it.
     pub fn read(files: &Files) -> Result<Tls, (&'static str, String)> {
+        Tls::read_with(files, None)
+    }
+
+    /// The same; the key may need that password.
+    ///
+    /// # Errors
+    /// The key of the section, and what is wrong with it.
+    pub fn read_with(files: &Files, password: Option<&str>) -> Result<Tls, (&'static str, String)> {
         let authorities = match &files.ca {
             Some(path) => Some(certificates(path).map_err(|why| ("cacert", why))?),
             None => None,
@@ -62,6 +71,7 @@ impl Tls {
                 certificates(certificate).map_err(|why| ("cert", why))?;
                 let of_key = if key.is_some() { "key" } else { "cert" };
                 let key = read(key_path).map_err(|why| (of_key, why))?;
+                let key = key::opened(key, password).map_err(|why| (of_key, format!("{key_path}: {why}")))?;
                 PrivateKeyDer::from_pem_slice(&key)
                     .map_err(|_| (of_key, format!("{key_path}: holds no unencrypted private key in PEM form")))?;
                 Some((read(certificate).map_err(|why| ("cert", why))?, key))

@@ -81,6 +81,8 @@ impl Transport {
         let unsent = |error: tonic::transport::Error| Fault::Unsent(fault::chain(&error));
         let mut builder = TonicEndpoint::from_shared(endpoint.to_string())
             .map_err(unsent)?
+            .user_agent(concat!("Regent/", env!("CARGO_PKG_VERSION")))
+            .map_err(unsent)?
             .http2_keep_alive_interval(self.timing.loop_wait.clamp(PING_MIN, PING_MAX))
             .keep_alive_timeout(self.timing.retry_timeout.min(PING_MIN))
             // Without a request or a stream, servers take pings for abuse.

@@ -85,6 +85,8 @@ metrics! {
     STATUS_CPU: "health.status.cpu", "GET /patroni, new connection: daemon's CPU", Microseconds;
     METRICS_RATE: "health.metrics.rate", "GET /metrics, new connection: a second", Count;
     METRICS_CPU: "health.metrics.cpu", "GET /metrics, new connection: daemon's CPU", Microseconds;
+    FLOOD_P50: "flood.p50", "GET /primary over TLS, 2,000 silent connections: p50", Milliseconds;
+    FLOOD_P99: "flood.p99", "GET /primary over TLS, 2,000 silent connections: p99", Milliseconds;
     SWITCHOVER_GAP: "switchover.gap", "switchover: no write", Milliseconds;
     SWITCHOVER_ANSWER: "switchover.answer", "switchover: answer to the request", Milliseconds;
     SWITCHOVER_WHOLE: "switchover.whole", "switchover: old leader streams again", Milliseconds;

@@ -16,6 +16,7 @@ const GROUPS: [(Timing, &[Scenario]); 3] = [
             Scenario::Startup,
             Scenario::Idle,
             Scenario::Health,
+            Scenario::Flood,
             Scenario::Switchover,
             Scenario::Crash,
             Scenario::Death,
@@ -71,6 +72,13 @@ async fn run_group(
     let mut bed = None;
     for scenario in wanted {
         if *scenario == Scenario::Hang && options.local {
+            continue;
+        }
+        if *scenario == Scenario::Flood {
+            let flood = scenarios::flood::run(system, timing, options.local, options.rounds, results).await;
+            if let Err(error) = flood {
+                results.add_failure(system, timing, scenario.name(), &error)?;
+            }
             continue;
         }
         match play(*scenario, bed.take(), system, timing, options, results).await {

@@ -1,11 +1,11 @@
 //! What is wrong is said clearly, naming the file, the key and the reason, and nothing is lost.
 
 use anyhow::{Result, ensure};
-use regent_harness::Cluster;
+use regent_harness::{Cluster, Exit};
 use serde_json::json;
 use std::time::Duration;
 
-/// CFG-23: a broken file at start, and at reload; HA-27 of a foreign data directory: HA-11 of ha-rules §3.
+/// CFG-23, OPS-16: a broken file at start, one without a store, and at reload; HA-27 of a foreign data directory: HA-11 of ha-rules §3.
 #[tokio::test]
 async fn a_broken_configuration_is_refused_and_the_old_one_stays() -> Result<()> {
     let cluster = Cluster::builder("broken").nodes(1).prepare().await?;
@@ -20,6 +20,12 @@ async fn a_broken_configuration_is_refused_and_the_old_one_stays() -> Result<()>
     node.start()?;
     node.wait_exit(Duration::from_secs(10)).await?;
     ensure!(node.log().contains("postgresql.parameters"), "the key is named: {}", node.log());
+    node.write_config(&good)?;
+    node.edit_config(|yaml| drop(yaml.as_object_mut().and_then(|yaml| yaml.shift_remove("local"))))?;
+    node.start()?;
+    ensure!(node.wait_exit(Duration::from_secs(10)).await? == Exit::Code(1));
+    let available = "Available implementations: consul, etcd, etcd3,";
+    ensure!(node.log().contains(available), "the stores are named: {}", node.log_tail(5));
 
     node.write_config(&good)?;
     node.start()?;

@@ -18,7 +18,7 @@ on_each_store!(
 
 const TTL: Duration = Duration::from_secs(20);
 
-/// HA-01, HA-09, HA-29, HA-30, HA-63, REW-01: the whole leader node dies and is no longer listed; another leads after the
+/// HA-01, HA-09, HA-29, HA-30, HA-63, OPS-20, REW-01: on each store, the whole leader node dies and is no longer listed; another leads after the
 /// lock; the old one rejoins and streams.
 async fn a_dead_leader_is_replaced_and_rejoins(dcs: Dcs) -> Result<()> {
     let cluster = Cluster::builder("death").dcs(dcs).start().await?;

@@ -1,13 +1,13 @@
 //! Maintenance: the daemons keep the store true and leave the servers to the operator.
 
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Exit};
+use regent_harness::{Cluster, Exit, Node};
 use serde_json::json;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// PAUSE-01, PAUSE-04, PAUSE-05, PAUSE-12: nobody promotes for a dead leader, a named member is switched to, a daemon
+/// PAUSE-01, PAUSE-04, PAUSE-05, PAUSE-12, CTL-15: nobody promotes for a dead leader, a named member is switched to, a daemon
 /// that ends leaves its server, and all goes on afterwards.
 #[tokio::test]
 async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
@@ -15,6 +15,10 @@ async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
     let first = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
     let output = cluster.regentctl(&["pause", "--wait"]).await?;
     ensure!(output.status.success(), "{output:?}");
+    // It ends once all members have said so, and so do their keys.
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(told.starts_with("'pause' request sent, waiting until it is recognized by all nodes\n"), "{told}");
+    ensure!(told.ends_with("Success: cluster management is paused\n"), "{told}");
 
     let second = cluster.others(&first).next().expect("there are three").name.clone();
     let answer = cluster.switchover(Some(&second)).await?;
@@ -44,8 +48,26 @@ async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
 
     let output = cluster.regentctl(&["resume", "--wait"]).await?;
     ensure!(output.status.success(), "{output:?}");
-    cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
+    restart_one_after_the_other(&cluster, &leader).await?;
     cluster.finish().await
+}
+
+/// `restart --rolling`: each server is another one afterwards, the leader's was the last, and it leads still.
+async fn restart_one_after_the_other(cluster: &Cluster, leader: &str) -> Result<()> {
+    let before: Vec<_> = cluster.nodes.iter().map(Node::postmaster_pid).collect();
+    let output = cluster.regentctl(&["restart", "pause", "--rolling", "--force"]).await?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let turn: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("Success: restart on member ")).collect();
+    let mut sorted = turn.clone();
+    sorted.sort_unstable();
+    ensure!(sorted == ["node1", "node2", "node3"] && turn.last() == Some(&leader), "{told}");
+    for (node, before) in cluster.nodes.iter().zip(before) {
+        ensure!(node.postmaster_pid().is_some() && node.postmaster_pid() != before, "{} was not restarted", node.name);
+    }
+    ensure!(cluster.wait_healthy(Duration::from_secs(90)).await?.name == leader);
+    Ok(())
 }
 
 /// HA-52, CFG-40: a member whose pre_promote refuses gives the lock back, and another leads; before_stop runs before a

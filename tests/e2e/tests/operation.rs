@@ -12,7 +12,8 @@ use std::process::{Child, Command};
 use std::time::Duration;
 use tokio::net::UnixDatagram;
 
-/// OPS-01, LOG-01, LOG-03, LOG-04, LOG-09: the log goes into its file as JSON objects, and a reload changes its level and form.
+/// OPS-01, LOG-01, LOG-03, LOG-04, LOG-08, LOG-09: the log goes into its file as JSON objects, without the renewals of every
+/// loop, and a reload changes its level and form.
 #[tokio::test]
 async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
     let cluster = Cluster::builder("log").nodes(1).prepare().await?;
@@ -31,6 +32,11 @@ async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
     let first: Value = serde_json::from_str(read()?.lines().next().context("the log is empty")?)?;
     ensure!(first["app"] == "db" && first["severity"].is_string() && first["message"].is_string(), "{first}");
 
+    cluster
+        .wait_for("a loop", Duration::from_secs(20), |_| read().is_ok_and(|text| text.contains("no action. rule 890")))
+        .await?;
+    ensure!(!read()?.contains("renew the lock"), "renewals are for who looks for them");
+
     node.edit_config(|yaml| {
         yaml["log"] = json!({"dir": dir, "level": "DEBUG", "format": "<%(levelname)s> %(message)s"});
     })?;
@@ -44,6 +50,12 @@ async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
     cluster
         .wait_for("a heartbeat", Duration::from_secs(20), |_| {
             read().is_ok_and(|text| text.contains("\n<INFO> no action. rule 890: the leader with the lock"))
+        })
+        .await?;
+    cluster
+        .wait_for("a renewal", Duration::from_secs(20), |_| {
+            let renewal = |line: &str| line.starts_with("<DEBUG> rule ") && line.contains("renew the lock");
+            read().is_ok_and(|text| text.lines().any(renewal))
         })
         .await?;
 

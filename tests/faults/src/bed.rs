@@ -17,7 +17,7 @@ const NODES: usize = 3;
 /// The cluster's name.
 pub const SCOPE: &str = "faults";
 /// The lock's life, in seconds: short, so that a round has room for several failovers.
-pub const TTL: u64 = 8;
+const TTL: u64 = 8;
 const LOOP_WAIT: u64 = 1;
 const RETRY_TIMEOUT: u64 = 3;
 

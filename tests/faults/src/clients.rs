@@ -22,7 +22,7 @@ pub const TABLE: &str = "regent_faults";
 
 /// After what time a roaming client looks again.
 const TENURE: Duration = Duration::from_secs(3);
-/// Between two writes of a client.
+/// Between two writes of a client, where nothing else is said.
 const PACE: Duration = Duration::from_millis(20);
 /// Between two looks at a server that takes no writes.
 const LOOK_PACE: Duration = Duration::from_millis(50);
@@ -39,13 +39,17 @@ pub struct Load {
     pub roaming: usize,
     /// How many keep to each node.
     pub staying: usize,
+    /// Between two writes of a client.
+    pub pace: Duration,
+    /// Between two rounds of who roams and finds no leader: each is a login at every node, which costs processor time.
+    pub round: Duration,
     /// After what time those who stay give up on a write. Who roams gives up after a second.
     pub patience: Duration,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { roaming: 4, staying: 1, patience: PATIENCE }
+        Self { roaming: 4, staying: 1, pace: PACE, round: LOOK_PACE, patience: PATIENCE }
     }
 }
 
@@ -59,7 +63,7 @@ struct Client {
     number: usize,
     servers: Vec<Server>,
     tenure: Option<Duration>,
-    patience: Duration,
+    load: Load,
     history: Arc<History>,
     stop: Arc<AtomicBool>,
 }
@@ -69,12 +73,12 @@ impl Clients {
     pub fn start(servers: &[Server], history: &Arc<History>, load: Load) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        let roaming = (0..load.roaming).map(|_| (servers.to_vec(), Some(TENURE), PATIENCE));
+        let roaming = (0..load.roaming).map(|_| (servers.to_vec(), Some(TENURE)));
         let staying = servers.iter().flat_map(|server| std::iter::repeat_n(*server, load.staying));
-        let staying = staying.map(|server| (vec![server], None, load.patience));
-        for (number, (servers, tenure, patience)) in roaming.chain(staying).enumerate() {
+        let staying = staying.map(|server| (vec![server], None));
+        for (number, (servers, tenure)) in roaming.chain(staying).enumerate() {
             let (history, stop) = (Arc::clone(history), Arc::clone(&stop));
-            let client = Client { number, servers, tenure, patience, history, stop };
+            let client = Client { number, servers, tenure, load, history, stop };
             tasks.spawn(client.run());
         }
         Self { stop, tasks }
@@ -101,7 +105,7 @@ impl Client {
                 }
             }
             // pace: a cluster without a leader is not to be hammered
-            sleep(LOOK_PACE).await;
+            sleep(if self.tenure.is_none() { LOOK_PACE } else { self.load.round }).await;
         }
     }
 
@@ -137,15 +141,16 @@ impl Client {
                 return;
             }
             // pace: the load
-            sleep(PACE).await;
+            sleep(self.load.pace).await;
         }
     }
 
     async fn write(&self, node: usize, connection: &Connection, insert: &Statement) -> Attempt {
         let id = self.history.number();
         let (number, client) = (i64::try_from(id).unwrap_or(i64::MAX), i32::try_from(self.number).unwrap_or(i32::MAX));
+        let patience = if self.tenure.is_none() { self.load.patience } else { PATIENCE };
         let sent = self.history.now();
-        let answer = timeout(self.patience, connection.query_one(insert, &[&number, &client])).await;
+        let answer = timeout(patience, connection.query_one(insert, &[&number, &client])).await;
         let answered = self.history.now();
         let outcome = match answer {
             Ok(Ok(row)) => Outcome::Acknowledged(row.get::<_, i64>(0).unsigned_abs()),

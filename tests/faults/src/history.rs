@@ -64,11 +64,14 @@ pub struct History {
     started: Instant,
     next: AtomicU64,
     attempts: Mutex<Vec<Attempt>>,
+    acknowledged: AtomicU64,
+    newest: AtomicU64,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { started: Instant::now(), next: AtomicU64::new(1), attempts: Mutex::default() }
+        let (acknowledged, newest) = Default::default();
+        Self { started: Instant::now(), next: AtomicU64::new(1), attempts: Mutex::default(), acknowledged, newest }
     }
 }
 
@@ -91,6 +94,10 @@ impl History {
     /// Keeps an attempt.
     pub fn add(&self, attempt: Attempt) {
         self.lock().push(attempt);
+        if let Some(timeline) = attempt.timeline() {
+            self.newest.fetch_max(timeline, Ordering::Relaxed);
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Those answered so far, in the order of their answers.
@@ -106,10 +113,8 @@ impl History {
     }
 
     /// How many writes were acknowledged so far, and the newest timeline of them.
-    pub fn acknowledged(&self) -> (usize, u64) {
-        let attempts = self.lock();
-        let timelines = attempts.iter().filter_map(Attempt::timeline);
-        timelines.fold((0, 0), |(count, newest), timeline| (count + 1, newest.max(timeline)))
+    pub fn acknowledged(&self) -> (u64, u64) {
+        (self.acknowledged.load(Ordering::Relaxed), self.newest.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {

@@ -11,7 +11,9 @@ use crate::clients::TABLE;
 use crate::history::History;
 
 /// How long a cluster may take to be whole once nothing hurts it: leases, a rewind or a clone, on a busy machine.
-const WHOLE: Duration = Duration::from_secs(150);
+const WHOLE: Duration = Duration::from_secs(400);
+/// How often that is looked at.
+const PACE: Duration = Duration::from_millis(400);
 /// How long a standby may take to have replayed what its leader wrote.
 const REPLAY: Duration = Duration::from_secs(60);
 /// How long a table may take to be read.
@@ -23,6 +25,7 @@ const READ: Duration = Duration::from_secs(60);
 /// When that does not come.
 pub async fn wait(bed: &Bed, history: &History) -> Result<()> {
     let healed = history.now();
+    wait_roughly(bed).await?;
     bed.cluster.wait_healthy(WHOLE).await?;
     bed.cluster
         .wait_for("one timeline", WHOLE, |state| {
@@ -32,6 +35,19 @@ pub async fn wait(bed: &Bed, history: &History) -> Result<()> {
         .await?;
     wait::until("an acknowledged write", WHOLE, async || {
         if history.is_written_after(healed) { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await
+}
+
+/// Waits until the members say that they are whole. They are asked less often than by those who measure them.
+///
+/// # Errors
+/// When that does not come.
+pub async fn wait_roughly(bed: &Bed) -> Result<()> {
+    wait::until_paced("streaming members", WHOLE, PACE, async || {
+        let state = bed.cluster.state().await;
+        let is_whole = state.leader().is_some() && state.streaming() + 1 >= bed.cluster.nodes.len();
+        if is_whole { Ok(()) } else { Err(state.to_string()) }
     })
     .await
 }

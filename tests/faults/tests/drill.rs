@@ -9,8 +9,14 @@ use regent_faults::drill::{Drill, run};
 /// DESIGN §3 invariants 1 and 2, with real servers.
 #[test]
 fn a_thawed_node_acknowledges_nothing_that_is_lost() -> Result<()> {
-    let options =
-        Options { drills: vec![Drill::NodeThawedSync], shots: Some(1), jobs: 1, label: String::new(), report: false };
+    let options = Options {
+        drills: vec![Drill::NodeThawedSync],
+        shots: Some(1),
+        jobs: 1,
+        ttl: 8,
+        label: String::new(),
+        report: false,
+    };
     let shots = run::run(&options)?;
     let [shot] = shots.as_slice() else { panic!("one shot was asked for") };
     ensure!(shot.violations.is_empty(), "{}", shot.line());

@@ -40,9 +40,34 @@ impl Answer {
 /// # Errors
 /// When nobody listens, the answer is no HTTP, or the deadline passes.
 pub async fn request(port: u16, method: &str, path: &str, body: Option<&Value>, deadline: Duration) -> Result<Answer> {
+    send("HTTP/1.0", port, method, path, body, deadline).await
+}
+
+/// The same to a server that answers nothing older than HTTP/1.1.
+///
+/// # Errors
+/// As above.
+pub async fn request_newer(
+    port: u16,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+    deadline: Duration,
+) -> Result<Answer> {
+    send("HTTP/1.1", port, method, path, body, deadline).await
+}
+
+async fn send(
+    version: &str,
+    port: u16,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+    deadline: Duration,
+) -> Result<Answer> {
     let body = body.map(Value::to_string);
     let length = body.as_ref().map_or(0, String::len);
-    let mut text = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+    let mut text = format!("{method} {path} {version}\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
     if body.is_some() {
         text.push_str(&format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"));
     }
@@ -62,8 +87,17 @@ async fn exchange(port: u16, request: &[u8]) -> Result<Vec<u8>> {
     stream.set_nodelay(true)?;
     stream.write_all(request).await?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    // Not every server closes the connection when it is asked to.
+    while stream.read_buf(&mut answer).await? > 0 && !is_whole(&answer) {}
     Ok(answer)
+}
+
+/// Whether it says how long it is, and is so long.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse::<usize>().ok()).is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {
@@ -92,6 +126,14 @@ mod tests {
         assert_eq!(answer.json().expect("it is JSON")["a"], 1);
         assert_eq!(parse(b"HTTP/1.0 200 OK\r\n\r\n").expect("it is HTTP").body, "");
         assert_eq!(parse(b"hello"), None);
+    }
+
+    #[test]
+    fn an_answer_that_says_its_length_is_whole_then() {
+        assert!(is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"));
+        assert!(!is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"));
+        assert!(!is_whole(b"HTTP/1.0 200 OK\r\n\r\n{}"));
+        assert!(!is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"));
     }
 
     #[tokio::test]

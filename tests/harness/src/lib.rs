@@ -28,6 +28,7 @@
 #![allow(clippy::print_stderr, reason = "the end of a log is printed when a test fails")]
 
 pub mod binaries;
+pub mod browser;
 pub mod cluster;
 pub mod config;
 pub mod consul;
@@ -44,6 +45,7 @@ pub mod store;
 pub mod wait;
 
 pub use binaries::Binaries;
+pub use browser::Browser;
 pub use cluster::{Cluster, ClusterBuilder, Dcs};
 pub use config::NodeLayout;
 pub use consul::Consul;

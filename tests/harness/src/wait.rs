@@ -11,7 +11,20 @@ pub const POLL: Duration = Duration::from_millis(25);
 ///
 /// # Errors
 /// With the last thing that was missing.
-pub async fn until<T>(what: &str, deadline: Duration, mut ask: impl AsyncFnMut() -> Result<T, String>) -> Result<T> {
+pub async fn until<T>(what: &str, deadline: Duration, ask: impl AsyncFnMut() -> Result<T, String>) -> Result<T> {
+    until_paced(what, deadline, POLL, ask).await
+}
+
+/// The same, at another pace: where what is asked costs something, and nobody measures by the answer.
+///
+/// # Errors
+/// With the last thing that was missing.
+pub async fn until_paced<T>(
+    what: &str,
+    deadline: Duration,
+    pace: Duration,
+    mut ask: impl AsyncFnMut() -> Result<T, String>,
+) -> Result<T> {
     let end = Instant::now() + deadline;
     loop {
         let missing = match tokio::time::timeout_at((end + POLL).into(), ask()).await {
@@ -22,7 +35,7 @@ pub async fn until<T>(what: &str, deadline: Duration, mut ask: impl AsyncFnMut()
         if Instant::now() >= end {
             bail!("waited {deadline:?} for {what}; at the end: {missing}");
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pace).await;
     }
 }
 

@@ -33,6 +33,28 @@ fn every_file_says_what_it_is_for() {
     every_source(layout::check_header);
 }
 
+/// DOC-01: the way of the loop, how to begin, and a version by the rules of semantic versioning.
+#[test]
+fn the_documents_that_readers_look_for_are_there() {
+    let text = |path: &str| REPOSITORY.text(path).unwrap_or_else(|| panic!("{path} is missing"));
+    let readme = text("README.md");
+    for part in ["make demo", "## Run a node", "## What keeps your data safe", "docs/src/architecture.md"] {
+        assert!(readme.contains(part), "README.md: {part}");
+    }
+    let architecture = text("docs/src/architecture.md");
+    let diagram = architecture.split("```text").nth(1).and_then(|rest| rest.split("```").next());
+    assert!(["observe", "decide", "act"].iter().all(|step| diagram.is_some_and(|diagram| diagram.contains(step))));
+    let summary = text("docs/src/SUMMARY.md");
+    for page in summary.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(REPOSITORY.paths.iter().any(|path| *path == format!("docs/src/{page}")), "{page} is not there");
+    }
+    let manifest = text("Cargo.toml");
+    let version = manifest.split("[workspace.package]\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let numbers: Vec<&str> = version.unwrap_or_default().split('.').collect();
+    assert!(numbers.len() == 3 && numbers.iter().all(|number| number.parse::<u32>().is_ok()), "{version:?}");
+    assert!(text("CHANGELOG.md").contains("https://semver.org/"));
+}
+
 #[test]
 fn every_crate_takes_the_common_lints() {
     every_text(|path| path.ends_with("Cargo.toml"), layout::check_manifest_lints);
@@ -43,6 +65,7 @@ fn the_room_table_is_sound() {
     assert_none(rooms::check_table(&room_table()));
 }
 
+/// OPS-21: what concerns PostgreSQL, the store, the API and decisions lies in rooms of its own, and stays there.
 #[test]
 fn rooms_use_what_the_table_allows() {
     let table = room_table();

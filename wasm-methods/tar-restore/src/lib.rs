@@ -3,10 +3,10 @@
 //!
 //! Parameters: `directory`, where the backup is.
 
-mod archive;
 mod backup;
 
 use regent_method::{Failure, Level, Method, Request};
+use unpack::{Done, Unpacker};
 
 struct TarRestore;
 
@@ -26,7 +26,7 @@ fn restore(request: &Request) -> Result<(), Failure> {
     };
     let places = regent_method::places().into_iter().map(|place| (place.name, place.path)).collect();
     let restored = backup::Backup::find(directory.as_ref())
-        .and_then(|backup| backup.restore(request.data_directory.as_ref(), &places, &mut report));
+        .and_then(|backup| backup.restore(Unpacker::new(request.data_directory.as_ref(), places, report)));
     match restored {
         Ok(done) => {
             let text = format!("restored {} files, {} bytes from {directory}", done.files, done.bytes);
@@ -37,7 +37,7 @@ fn restore(request: &Request) -> Result<(), Failure> {
     }
 }
 
-fn report(done: &backup::Done, archive: &str) {
+fn report(done: &Done, archive: &str) {
     regent_method::report(&regent_method::Progress {
         bytes: done.bytes,
         bytes_total: None,

@@ -15,6 +15,8 @@ pub struct SandboxSettings {
     pub directories: Vec<GrantedDirectory>,
     /// `host:port` of every server that it may connect to.
     pub hosts: Vec<String>,
+    /// A file of certificates that HTTPS servers are trusted by, besides the usual authorities.
+    pub certificates: Option<PathBuf>,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
     /// How many bytes of memory it may take.

@@ -157,6 +157,9 @@ pub fn leader() -> Published {
         watchdog_failed: false,
         heartbeat_at: now,
         task: None,
+        progress: None,
+        guard: Default::default(),
+        watchdog: Default::default(),
     }
 }
 
@@ -171,6 +174,11 @@ pub fn replica() -> Published {
         lease_deadline: None,
         ..leader()
     }
+}
+
+/// A client as members have it to ask each other.
+pub fn client() -> reqwest::Client {
+    crate::config::member_client(&crate::config::CtlSettings::default(), crate::config::Verify::Nothing).unwrap()
 }
 
 /// A served API and the other end of its handle.
@@ -189,7 +197,8 @@ impl Served {
         let (publish, published) = watch::channel(Arc::new(published));
         let (sender, requests) = mpsc::channel(8);
         let journal = Arc::new(Journal::new(None));
-        let handle = Handle { published, requests: sender, journal };
+        let (metrics, client) = (Default::default(), client());
+        let handle = Handle { published, requests: sender, journal, metrics, client };
         let server = ApiServer::start(local(options), handle).await.unwrap();
         Served { server, publish, requests: Some(requests) }
     }

@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A certificate that is an authority, with its key, in files.
-struct Identity {
+pub(super) struct Identity {
     folder: TempDir,
 }
 
 impl Identity {
-    fn make() -> Identity {
+    pub(super) fn make() -> Identity {
         let identity = Identity { folder: tempfile::tempdir().unwrap() };
         identity.renew();
         identity
@@ -48,7 +48,7 @@ impl Identity {
         CertificateDer::from_pem_file(self.file("crt")).unwrap()
     }
 
-    fn options(&self, verify_client: &str) -> Options {
+    pub(super) fn options(&self, verify_client: &str) -> Options {
         Options {
             listen: "127.0.0.1:0".to_owned(),
             certfile: Some(self.file("crt")),
@@ -101,7 +101,7 @@ impl ServerCertVerifier for Only {
 }
 
 /// What comes back over TLS; empty where the server turns the client away.
-async fn ask(served: &Served, server: &Identity, client: Option<&Identity>, request: &str) -> String {
+pub(super) async fn ask(served: &Served, server: &Identity, client: Option<&Identity>, request: &str) -> String {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -221,7 +221,8 @@ async fn required_needs_somebody_to_trust() {
     let (_, published) = tokio::sync::watch::channel(Arc::new(leader()));
     let (requests, _) = tokio::sync::mpsc::channel(1);
     let journal = Arc::new(crate::agent::journal::Journal::new(None));
-    let handle = crate::agent::handle::Handle { published, requests, journal };
+    let handle =
+        crate::agent::handle::Handle { published, requests, journal, metrics: Default::default(), client: client() };
     assert!(matches!(crate::api::ApiServer::start(options, handle).await, Err(ApiError::Certificate { .. })));
 }
 
@@ -254,4 +255,111 @@ async fn members_are_called_with_one_certificate_for_everything() {
     assert_eq!(Verify::among_members(&settings(&identity, None, false)), Verify::Nothing);
     assert_eq!(Verify::from_outside(&settings(&identity, None, false)), Verify::All);
     assert_eq!(Verify::from_outside(&settings(&identity, None, true)), Verify::Nothing);
+}
+
+/// The suite that a client of TLS 1.2 ends up with, of those that it offers; `None` where the listener has none of them.
+async fn agreed(served: &Served, server: &Identity, offered: &[rustls::CipherSuite]) -> Option<rustls::CipherSuite> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.retain(|suite| offered.contains(&suite.suite()));
+    let provider = Arc::new(provider);
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Only(server.certificate(), provider)))
+        .with_no_client_auth();
+    let stream = TcpStream::connect(served.address()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = tokio::time::timeout(PATIENCE, handshake).await.unwrap().ok()?;
+    stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite())
+}
+
+/// API-12: a listener whose key is encrypted, and which takes some ciphers only.
+#[tokio::test]
+async fn an_encrypted_key_and_a_list_of_ciphers_are_served() {
+    use pkcs8::pkcs5::pbes2::Parameters;
+    use rustls::CipherSuite::{
+        TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as AES_128, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 as AES_256,
+    };
+    let identity = Identity::make();
+    let key = PrivateKeyDer::from_pem_file(identity.file("key")).unwrap();
+    let info = pkcs8::PrivateKeyInfo::try_from(key.secret_der()).unwrap();
+    let parameters = Parameters::pbkdf2_sha256_aes256cbc(1000, &[7; 8], &[3; 16]).unwrap();
+    let encrypted = info.encrypt_with_params(parameters, "opens").unwrap();
+    let encrypted = encrypted.to_pem("ENCRYPTED PRIVATE KEY", pkcs8::LineEnding::LF).unwrap();
+    std::fs::write(identity.file("key"), encrypted.as_bytes()).unwrap();
+    let options = |password: &str| Options {
+        keyfile_password: Some(Secret(password.to_owned())),
+        ciphers: Some("ECDHE-ECDSA-AES128-GCM-SHA256".to_owned()),
+        ..identity.options("none")
+    };
+    let mut served = start(options("opens")).await;
+    assert_eq!(agreed(&served, &identity, &[AES_256, AES_128]).await, Some(AES_128));
+    assert_eq!(agreed(&served, &identity, &[AES_256]).await, None);
+    assert_eq!(code(&ask(&served, &identity, None, CHECK).await), 200, "TLS 1.3 has suites of its own");
+    // A password that does not open it changes nothing, and is not repeated.
+    let refused = served.server.reconfigure(options("does-not-open")).await.unwrap_err();
+    assert!(
+        matches!(refused, ApiError::Certificate { .. }) && !refused.to_string().contains("does-not-open"),
+        "{refused}"
+    );
+    assert_eq!(agreed(&served, &identity, &[AES_128]).await, Some(AES_128));
+    served.server.reconfigure(Options { ciphers: None, ..options("opens") }).await.unwrap();
+    assert_eq!(agreed(&served, &identity, &[AES_256]).await, Some(AES_256));
+}
+
+/// Keeps the warnings of its thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message(String);
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        self.0.lock().unwrap().push(message.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// LOG-06: a client that goes away in the middle of the handshake is told of with its address.
+#[tokio::test]
+async fn a_broken_handshake_is_in_the_log() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let warnings = Warnings::default();
+    let _here = tracing::subscriber::set_default(warnings.clone());
+    let identity = Identity::make();
+    let served = start(identity.options("none")).await;
+    let mut stream = TcpStream::connect(served.address()).await.unwrap();
+    let peer = stream.local_addr().unwrap().to_string();
+    // The beginning of a ClientHello.
+    stream.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let _closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap().is_err();
+    let said = warnings.0.lock().unwrap().clone();
+    assert!(said.iter().any(|line| line.contains(&peer) && line.contains("TLS")), "{said:?}");
+    assert_eq!(code(&ask(&served, &identity, None, CHECK).await), 200);
 }

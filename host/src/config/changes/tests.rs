@@ -50,6 +50,30 @@ fn local_changes_are_sorted_out() {
     check("/d", "/d, authentication: {superuser: {username: x}}", &[Area::Accounts], &[]);
 }
 
+/// LOG-05.
+#[test]
+fn changed_parameters_are_told_with_their_old_and_new_values() {
+    let sentences = |from: &str, to: &str| {
+        let dynamic = |parameters: &str| format!("{{\"postgresql\": {{\"parameters\": {parameters}}}}}");
+        changed_parameters(&built(LOCAL, &dynamic(from)), &built(LOCAL, &dynamic(to)))
+    };
+    assert_eq!(
+        sentences(
+            r#"{"work_mem": "4MB", "jit": "on", "max_connections": 50}"#,
+            r#"{"work_mem": "8MB", "jit": "on", "TimeZone": "UTC", "max_connections": 60}"#,
+        ),
+        [
+            "Changed max_connections from '50' to '60' (restart might be required)",
+            "Changed timezone from its default to 'UTC'",
+            "Changed work_mem from '4MB' to '8MB'",
+        ]
+    );
+    let secret = sentences(r#"{"app.token": "old"}"#, r#"{"app.token": "new"}"#);
+    assert_eq!(secret, ["Changed app.token from '***' to '***'"]);
+    let within = sentences("{}", r#"{"archive_command": "cp postgres://a:hush@h/x"}"#);
+    assert_eq!(within, ["Changed archive_command from its default to 'cp postgres://***@h/x'"]);
+}
+
 #[test]
 fn dynamic_changes_are_sorted_out() {
     check_dynamic(r#"{"ttl":40}"#, &[Area::Timing]);

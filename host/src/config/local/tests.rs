@@ -103,6 +103,7 @@ fn odd_things_are_warned_about() {
 
 #[test]
 fn a_folder_is_merged_by_name_and_null_removes() {
+    // OPS-22
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("b.yaml", "scope: b\ntags: {x: null, y: '1'}\n");

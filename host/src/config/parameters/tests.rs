@@ -55,6 +55,8 @@ fn what_was_refused_is_told() {
 
 #[test]
 fn others_come_from_both_and_local_wins() {
+    // CFG-18: names in any case are one name.
+    check(json!({"TIMEZONE": "Etc/UTC"}), json!({"TimeZone": "UTC"}), 150_000, "timezone", Some("Etc/UTC"));
     check(json!({"work_mem": "8MB"}), json!({"work_mem": "4MB"}), 150_000, "work_mem", Some("8MB"));
     check(json!({"work_mem": null}), json!({"work_mem": "4MB"}), 150_000, "work_mem", None);
     check(json!({}), json!({"TimeZone": "UTC"}), 150_000, "timezone", Some("UTC"));

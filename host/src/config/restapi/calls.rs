@@ -52,7 +52,7 @@ impl Verify {
 pub fn member_client(ctl: &CtlSettings, verify: Verify) -> Result<reqwest::Client, CallError> {
     // The first provider that is installed serves the whole process.
     let _installed = rustls::crypto::ring::default_provider().install_default().is_err();
-    let builder = reqwest::Client::builder().no_proxy();
+    let builder = reqwest::Client::builder().no_proxy().user_agent(concat!("Regent/", env!("CARGO_PKG_VERSION")));
     let builder = match (&ctl.cacert, &ctl.certfile, verify) {
         // Whomever the public authorities vouch for.
         (None, None, Verify::All | Verify::Authority) => builder,

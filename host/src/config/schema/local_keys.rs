@@ -200,7 +200,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     local("citus.database", Text).variable("CITUS_DATABASE").with_daemon(),
 
     local("plugins", Map),
-    local("plugins.dir", Text).with_daemon(),
+    local("plugins.dir", Text).variable("PLUGINS_DIR").with_daemon(),
     local("plugins.dcs", Map),
     local("plugins.dcs.*", Map).with_daemon(),
     local("plugins.dcs.*.path", Text).with_daemon(),

@@ -19,7 +19,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
-pub(super) enum Failure {
+pub(in crate::ctl) enum Failure {
     /// The server refused the statement: its SQLSTATE.
     Refused(String),
     /// Anything else, in words.
@@ -36,7 +36,7 @@ impl Failure {
 }
 
 /// An open connection; dropping it closes it.
-pub(super) struct Connection {
+pub(in crate::ctl) struct Connection {
     client: Client,
     driver: AbortHandle,
 }

@@ -20,7 +20,7 @@ const OPTIONS: [(&str, &str); 6] = [
 const APPLICATION: &str = "Patroni ctl";
 
 /// Who logs in, and where.
-pub(super) struct Login {
+pub(in crate::ctl) struct Login {
     pub account: Account,
     pub database: String,
     pub application: String,

@@ -56,6 +56,16 @@ pub(in crate::ctl) const COMMANDS: &[Command] = &[
         settings: &[GROUP],
     },
     Command {
+        name: "configure",
+        about: "Write the file by which later commands find the store",
+        arguments: &[],
+        settings: &[
+            text(&["--config-file", "-c"], "The file"),
+            text(&["--dcs", "-d"], "Where the store is"),
+            text(&["--namespace", "-n"], "Under which name clusters are in it"),
+        ],
+    },
+    Command {
         name: "demote-cluster",
         about: "Make a cluster the standby of another one",
         arguments: &[SOME_CLUSTER],
@@ -205,6 +215,12 @@ pub(in crate::ctl) const COMMANDS: &[Command] = &[
         about: "End the pause: fail over again where need be",
         arguments: &[SOME_CLUSTER],
         settings: &[GROUP, flag(&["--wait"], "Wait until all members know")],
+    },
+    Command {
+        name: "scaffold",
+        about: "Make the keys of a cluster that no daemon has started",
+        arguments: &[CLUSTER],
+        settings: &[text(&["--sysid", "-s"], "Its system identifier")],
     },
     Command {
         name: "show-config",

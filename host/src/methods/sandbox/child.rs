@@ -4,7 +4,9 @@
 use super::guest::{self, Guest};
 use super::message::{Level, Order, Report};
 use super::output::Reporter;
+use super::wall::{self, Wall};
 use super::{EXECUTE, cache};
+use landlock::RulesetStatus;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
@@ -20,7 +22,7 @@ use wasmtime::{Config, Engine};
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
 /// How long compiling may take. Such an interpreter takes ten seconds.
-const COMPILE_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const COMPILE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How much address space compiling may take: such an interpreter takes 300 MB.
 const COMPILE_BYTES_MAX: u64 = 4 << 30;
@@ -50,8 +52,10 @@ fn run() -> std::io::Result<()> {
     let mut line = String::new();
     std::io::stdin().lock().take(4 << 20).read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line)?;
-    end_with_the_daemon();
     let reporter = Reporter::new(Box::new(std::io::stdout()));
+    // Before there is a second thread: a wall stands around the one that raises it.
+    close_in(&order, &reporter);
+    end_with_the_daemon();
     // A component that was interrupted leaves threads behind that nobody waits for.
     let report = obey(&order, &reporter);
     reporter.send(&report);
@@ -63,6 +67,17 @@ fn close_down() {
     let _ = nix::sys::prctl::set_no_new_privs();
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// Raises the wall, where this kernel has one.
+fn close_in(order: &Order, reporter: &Reporter) {
+    let missing = match Wall::around(order).raise() {
+        Ok(RulesetStatus::FullyEnforced) => return,
+        Ok(RulesetStatus::PartiallyEnforced) => "this kernel's Landlock is an old one".to_owned(),
+        Ok(RulesetStatus::NotEnforced) => "this kernel has no Landlock".to_owned(),
+        Err(error) => format!("Landlock failed: {error}"),
+    };
+    reporter.log(Level::Debug, &format!("{missing}: the component is held by its sandbox alone"));
 }
 
 /// The daemon keeps our input open for as long as it wants us.
@@ -84,6 +99,7 @@ fn obey(order: &Order, reporter: &Reporter) -> Report {
         Ok(component) => component,
         Err(Refused(why)) => return Report::TryNext(why),
     };
+    wall::bound(order.memory_bytes_max, limit);
     let ticking = engine.clone();
     let (_stop, stopped) = mpsc::channel::<()>();
     std::thread::spawn(move || {
@@ -111,7 +127,7 @@ fn obey(order: &Order, reporter: &Reporter) -> Report {
     report
 }
 
-fn engine() -> wasmtime::Result<Engine> {
+pub(super) fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.epoch_interruption(true).max_wasm_stack(1 << 20).async_stack_size(2 << 20);
     Engine::new(&config)
@@ -127,12 +143,7 @@ fn prepare(engine: &Engine, order: &Order, reporter: &Reporter) -> Result<Compon
             order.component.display()
         )));
     }
-    if bytes.get(4..8) == Some(&[1, 0, 0, 0]) {
-        return Err(Refused(format!(
-            "{} is a module, not a component: build it for wasm32-wasip2",
-            order.component.display()
-        )));
-    }
+    refuse_module(&bytes, &order.component)?;
     let name = cache::file_name(engine, &digest);
     let kept = order.cache.as_ref().and_then(|folder| cache::load(engine, folder, &name));
     if let Some(component) = kept {
@@ -148,7 +159,15 @@ fn prepare(engine: &Engine, order: &Order, reporter: &Reporter) -> Result<Compon
     Ok(component)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Refused> {
+/// A module is the other kind of WebAssembly, without an interface.
+pub(super) fn refuse_module(bytes: &[u8], path: &Path) -> Result<(), Refused> {
+    if bytes.get(4..8) != Some(&[1, 0, 0, 0]) {
+        return Ok(());
+    }
+    Err(Refused(format!("{} is a module, not a component: build it for wasm32-wasip2", path.display())))
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Refused> {
     let failed = |error: std::io::Error| Refused(format!("cannot read {}: {error}", path.display()));
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -159,7 +178,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -167,7 +186,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Compiles, within bounds of time and memory; a compiler that fails at them takes this process with it.
-fn compile(engine: &Engine, bytes: Vec<u8>, limit: Duration) -> Result<Component, Refused> {
+pub(super) fn compile(engine: &Engine, bytes: Vec<u8>, limit: Duration) -> Result<Component, Refused> {
     let before = getrlimit(Resource::As);
     let _ = setrlimit(Resource::As, Rlimit { current: Some(COMPILE_BYTES_MAX), maximum: before.maximum });
     let (tell, told) = mpsc::channel();

@@ -1,18 +1,21 @@
 //! A component with its grants: what it is linked to, what it sees, how much it may take.
 
 use super::child::Refused;
+use super::http::Sender;
 use super::message::{Level, Order, Purpose, Report, tame};
+use super::network::Network;
 use super::output::{Lines, Reporter};
+use super::refusals::{self, Outside};
+use super::wall::MEMORIES_MAX;
 use bindings::regent::method::{host, pgdata, types};
-use std::collections::BTreeSet;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Instance, Linker, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::p2::bindings::Command;
-use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 #[allow(missing_docs, clippy::all)]
 mod bindings {
@@ -45,12 +48,28 @@ pub(super) struct Guest {
     component: Component,
 }
 
-struct State {
+/// What the functions that a component calls know.
+pub(super) struct State {
     wasi: WasiCtx,
-    table: ResourceTable,
+    http: WasiHttpCtx,
+    sender: Sender,
+    pub(super) table: ResourceTable,
     limits: Limits,
-    reporter: Reporter,
+    pub(super) reporter: Reporter,
     places: Vec<(String, String)>,
+    pub(super) network: Network,
+    /// The names behind the lookups that are under way.
+    pub(super) lookups: BTreeMap<u32, String>,
+    /// The folder that stands for all that was not granted.
+    pub(super) outside: Option<Outside>,
+    /// The refusals that were told.
+    pub(super) told: BTreeSet<String>,
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.sender, table: &mut self.table, ctx: &mut self.http }
+    }
 }
 
 impl WasiView for State {
@@ -64,6 +83,25 @@ pub(super) fn too_late(limit: Duration) -> String {
     format!("it took longer than {} seconds: `timeout` of the method says how long it may take", limit.as_secs())
 }
 
+/// All that a component can ask for.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    refusals::listen(&mut linker)?;
+    host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    pgdata::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    Ok(linker)
+}
+
+/// The function that makes what is wanted.
+pub(super) fn entry(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Bootstrap => "bootstrap",
+        Purpose::Replica => "create-replica",
+    }
+}
+
 impl Guest {
     pub(super) fn new(
         engine: &Engine,
@@ -72,18 +110,23 @@ impl Guest {
         reporter: &Reporter,
     ) -> Result<Guest, Refused> {
         let failed = |error: wasmtime::Error| Refused(format!("{error:#}"));
-        let mut linker = Linker::new(engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-        host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state).map_err(failed)?;
-        pgdata::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state).map_err(failed)?;
+        let linker = linker(engine).map_err(failed)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
+        let network = Network::of(&order.hosts)?;
+        let (wasi, outside) = wasi(order, reporter, &network)?;
         let state = State {
-            wasi: wasi(order, reporter)?,
+            wasi,
+            http: WasiHttpCtx::new(),
+            sender: Sender::new(&network, reporter, order)?,
             table,
             limits: Limits::new(order.memory_bytes_max),
             reporter: reporter.clone(),
             places: order.places.clone(),
+            network,
+            lookups: BTreeMap::new(),
+            outside,
+            told: BTreeSet::new(),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
@@ -98,10 +141,7 @@ impl Guest {
             Ok(instance) => instance,
             Err(error) => return self.broken("it asks for something that no method gets", &error),
         };
-        let entry = match order.purpose {
-            Purpose::Bootstrap => "bootstrap",
-            Purpose::Replica => "create-replica",
-        };
+        let entry = entry(order.purpose);
         if instance.get_export_index(&mut self.store, None, entry).is_some() {
             return self.call(&instance, entry, order).await;
         }
@@ -162,7 +202,7 @@ fn request(order: &Order) -> types::Request {
     }
 }
 
-fn wasi(order: &Order, reporter: &Reporter) -> Result<WasiCtx, Refused> {
+fn wasi(order: &Order, reporter: &Reporter, network: &Network) -> Result<(WasiCtx, Option<Outside>), Refused> {
     let mut wasi = WasiCtxBuilder::new();
     // There is nobody else on this thread.
     wasi.allow_blocking_current_thread(true);
@@ -177,41 +217,19 @@ fn wasi(order: &Order, reporter: &Reporter) -> Result<WasiCtx, Refused> {
             Refused(format!("cannot open {}, which `directories` grants: {error:#}", directory.path.display()))
         })?;
     }
-    let (granted, named) = addresses(&order.hosts)?;
-    wasi.allow_ip_name_lookup(named).allow_tcp(true);
-    let reporter = reporter.clone();
+    let outside = refusals::show_nothing(&mut wasi, order);
+    // Which names may be asked for is decided where they are.
+    wasi.allow_ip_name_lookup(true).allow_tcp(true);
+    let (reporter, network) = (reporter.clone(), network.clone());
     wasi.socket_addr_check(move |address, usage| {
-        let allowed = may_use(&granted, address, usage);
+        let allowed = network.may_use(address, usage);
         if !allowed {
             let text = format!("refused: a connection to {address}; `hosts` of the method would allow it");
             reporter.log(Level::Warn, &text);
         }
         Box::pin(std::future::ready(allowed))
     });
-    Ok(wasi.build())
-}
-
-/// A socket is bound to nothing before it connects; a component listens to nobody.
-fn may_use(granted: &BTreeSet<SocketAddr>, address: SocketAddr, usage: SocketAddrUse) -> bool {
-    match usage {
-        SocketAddrUse::TcpConnect => granted.contains(&address),
-        SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
-        _ => false,
-    }
-}
-
-/// The addresses of the hosts that were granted, and whether some of them were given by name.
-fn addresses(hosts: &[String]) -> Result<(BTreeSet<SocketAddr>, bool), Refused> {
-    let mut granted = BTreeSet::new();
-    let mut named = false;
-    for host in hosts {
-        named |= host.parse::<SocketAddr>().is_err();
-        let found = host.to_socket_addrs().map_err(|error| {
-            Refused(format!("{host}, which `hosts` grants, has no address (host:port is wanted): {error}"))
-        })?;
-        granted.extend(found);
-    }
-    Ok((granted, named))
+    Ok((wasi.build(), outside))
 }
 
 impl types::Host for State {}
@@ -283,5 +301,9 @@ impl ResourceLimiter for Limits {
         }
         self.table_entries = wanted;
         Ok(true)
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
     }
 }

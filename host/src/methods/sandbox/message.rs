@@ -40,6 +40,8 @@ pub(super) struct Order {
     pub places: Vec<(String, String)>,
     /// Where it may connect to.
     pub hosts: Vec<String>,
+    /// A file of certificates that servers are trusted by besides the usual ones.
+    pub certificates: Option<PathBuf>,
     /// Its environment.
     pub environment: BTreeMap<String, String>,
     /// Bytes.
@@ -60,10 +62,14 @@ pub(super) struct Directory {
 
 /// How much a line of the log matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Level {
+pub enum Level {
+    /// For whoever looks for a fault.
     Debug,
+    /// What happens.
     Info,
+    /// What may be wrong.
     Warn,
+    /// What is wrong.
     Error,
 }
 

@@ -3,20 +3,26 @@
 
 mod cache;
 mod child;
+mod describe;
 mod guest;
+mod http;
 mod message;
+mod network;
 mod output;
 mod place;
+mod refusals;
+mod wall;
 
 pub use child::dispatch;
-pub(super) use message::Purpose;
+pub use describe::{Description, Kind, describe};
+pub use message::{Level, Purpose};
 
 use super::{Outcome, Progress, Request};
-use crate::postgres::{Conversation, Dsn, PgError, Program, describe};
-use message::{Directory, LINE_BYTES_MAX, Level, Order, Report, tame};
+use crate::postgres::{self, Conversation, Dsn, PgError, Program};
+use message::{Directory, LINE_BYTES_MAX, Order, Report, tame};
 use place::Place;
 use regent_core::model::{MethodSettings, SandboxSettings, Secret};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -44,6 +50,22 @@ pub fn use_program(path: PathBuf) {
     let _ = PROGRAM.set(path);
 }
 
+/// A component that is to run, with all that it may know.
+pub struct Trial<'a> {
+    /// The method's name and its own keys.
+    pub method: &'a MethodSettings,
+    /// What it is granted.
+    pub settings: &'a SandboxSettings,
+    /// What is to be made.
+    pub purpose: Purpose,
+    /// The cluster's name.
+    pub scope: &'a str,
+    /// Where the data directory will be.
+    pub data_dir: &'a Path,
+    /// How to reach the server to copy.
+    pub connection: Option<String>,
+}
+
 /// Runs it. Dropping the future ends it with its process.
 pub(super) async fn run(
     method: &MethodSettings,
@@ -52,69 +74,91 @@ pub(super) async fn run(
     purpose: Purpose,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Outcome, PgError> {
-    let place = match Place::prepare(&request.server.settings.data_dir, settings).await? {
-        Ok(place) => place,
-        Err(wrong) => return Ok(Outcome::TryNext(wrong)),
-    };
-    let order = order(method, settings, request, purpose, &place);
-    tracing::info!("running the component {} in a sandbox", settings.component.display());
-    let heard = Listener { method: &method.name, progress, log_bytes_left: LOG_BYTES_MAX }.converse(&order);
-    let limit = settings.timeout.map_or(crate::postgres::NO_LIMIT, |limit| limit + EXTRA);
-    let outcome = match tokio::time::timeout(limit, heard).await {
-        Ok(outcome) => outcome?,
-        Err(_) => Outcome::TryNext(guest::too_late(settings.timeout.unwrap_or(limit))),
-    };
-    if outcome != Outcome::Done {
-        // The process may still be ending: it must not write any more when its work is removed.
-        crate::postgres::settled().await;
-        place.discard().await?;
-        return Ok(outcome);
-    }
-    Ok(match place.adopt().await? {
-        Ok(()) => Outcome::Done,
-        Err(wrong) => Outcome::TryNext(format!("its work was refused: {wrong}")),
-    })
-}
-
-fn order(
-    method: &MethodSettings,
-    settings: &SandboxSettings,
-    request: &Request,
-    purpose: Purpose,
-    place: &Place,
-) -> Order {
-    let server = &request.server;
+    let server = &request.server.settings;
     let connection = request.source.as_ref().map(|source| {
-        let account = &server.settings.accounts.replication;
-        let dsn = Dsn::to_source(&server.settings, server.binaries.version(), account, source);
+        let account = &server.accounts.replication;
+        let dsn = Dsn::to_source(server, request.server.binaries.version(), account, source);
         match &account.password {
             Some(Secret(password)) if settings.with_password => dsn.with("password", password).to_string(),
             _ => dsn.to_string(),
         }
     });
-    let data = Directory { path: place.staging.clone(), seen_as: DATA_DIRECTORY.into(), writable: true };
-    let granted = settings.directories.iter().map(|granted| Directory {
-        path: granted.path.clone(),
-        seen_as: granted.seen_as.clone(),
-        writable: granted.writable,
-    });
-    let places =
-        settings.directories.iter().filter_map(|granted| Some((granted.link.clone()?, granted.seen_as.clone())));
-    Order {
-        component: settings.component.clone(),
-        sha256: settings.sha256.clone(),
-        purpose,
-        scope: server.settings.scope.clone(),
-        arguments: arguments(method, &server.settings.scope, purpose, connection.as_deref()),
-        connection,
-        parameters: method.arguments.clone(),
-        directories: std::iter::once(data).chain(granted).collect(),
-        places: places.collect(),
-        hosts: settings.hosts.clone(),
-        environment: settings.environment.clone(),
-        memory_bytes_max: settings.memory_bytes_max,
-        limit: settings.timeout.and_then(|limit| u64::try_from(limit.as_millis()).ok()),
-        cache: cache::folder(),
+    tracing::info!("running the component {} in a sandbox", settings.component.display());
+    let (scope, data_dir) = (server.scope.as_str(), server.data_dir.as_path());
+    let trial = Trial { method, settings, purpose, scope, data_dir, connection };
+    trial
+        .run(progress, &|level, text| {
+            let method = &method.name;
+            match level {
+                Level::Debug => tracing::debug!("{method}: {text}"),
+                Level::Info => tracing::info!("{method}: {text}"),
+                Level::Warn => tracing::warn!("{method}: {text}"),
+                Level::Error => tracing::error!("{method}: {text}"),
+            }
+        })
+        .await
+}
+
+impl Trial<'_> {
+    /// Runs the component, looks its work over, and makes it the data directory. Dropping the future ends it.
+    ///
+    /// # Errors
+    /// When folders or processes fail; what the component does wrong is an outcome.
+    pub async fn run(
+        &self,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        log: &(dyn Fn(Level, &str) + Send + Sync),
+    ) -> Result<Outcome, PgError> {
+        let place = match Place::prepare(self.data_dir, self.settings).await? {
+            Ok(place) => place,
+            Err(wrong) => return Ok(Outcome::TryNext(wrong)),
+        };
+        let order = self.order(&place);
+        let listener = Listener { method: &self.method.name, progress, log, log_bytes_left: LOG_BYTES_MAX };
+        let limit = self.settings.timeout.map_or(crate::postgres::NO_LIMIT, |limit| limit + EXTRA);
+        let outcome = match tokio::time::timeout(limit, listener.converse(&order)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => Outcome::TryNext(guest::too_late(self.settings.timeout.unwrap_or(limit))),
+        };
+        if outcome != Outcome::Done {
+            // The process may still be ending: it must not write any more when its work is removed.
+            crate::postgres::settled().await;
+            place.discard().await?;
+            return Ok(outcome);
+        }
+        Ok(match place.adopt().await? {
+            Ok(()) => Outcome::Done,
+            Err(wrong) => Outcome::TryNext(format!("its work was refused: {wrong}")),
+        })
+    }
+
+    fn order(&self, place: &Place) -> Order {
+        let settings = self.settings;
+        let data = Directory { path: place.staging.clone(), seen_as: DATA_DIRECTORY.into(), writable: true };
+        let granted = settings.directories.iter().map(|granted| Directory {
+            path: granted.path.clone(),
+            seen_as: granted.seen_as.clone(),
+            writable: granted.writable,
+        });
+        let places =
+            settings.directories.iter().filter_map(|granted| Some((granted.link.clone()?, granted.seen_as.clone())));
+        Order {
+            component: settings.component.clone(),
+            sha256: settings.sha256.clone(),
+            purpose: self.purpose,
+            scope: self.scope.to_owned(),
+            arguments: arguments(self.method, self.scope, self.purpose, self.connection.as_deref()),
+            connection: self.connection.clone(),
+            parameters: self.method.arguments.clone(),
+            directories: std::iter::once(data).chain(granted).collect(),
+            places: places.collect(),
+            hosts: settings.hosts.clone(),
+            certificates: settings.certificates.clone(),
+            environment: settings.environment.clone(),
+            memory_bytes_max: settings.memory_bytes_max,
+            limit: settings.timeout.and_then(|limit| u64::try_from(limit.as_millis()).ok()),
+            cache: cache::folder(),
+        }
     }
 }
 
@@ -139,6 +183,7 @@ fn arguments(method: &MethodSettings, scope: &str, purpose: Purpose, connection:
 struct Listener<'a> {
     method: &'a str,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
+    log: &'a (dyn Fn(Level, &str) + Send + Sync),
     log_bytes_left: usize,
 }
 
@@ -159,7 +204,7 @@ impl Listener<'_> {
             let status = tokio::time::timeout(END_LIMIT, group.wait()).await;
             let status = status.map_or_else(
                 |_| "said something odd".to_owned(),
-                |status| status.map_or_else(|error| error.to_string(), describe),
+                |status| status.map_or_else(|error| error.to_string(), postgres::describe),
             );
             return Ok(Outcome::TryNext(format!("the process of the method {status}")));
         };
@@ -195,12 +240,6 @@ impl Listener<'_> {
             return;
         }
         self.log_bytes_left -= text.len();
-        let (method, text) = (self.method, tame(text, 4000));
-        match level {
-            Level::Debug => tracing::debug!("{method}: {text}"),
-            Level::Info => tracing::info!("{method}: {text}"),
-            Level::Warn => tracing::warn!("{method}: {text}"),
-            Level::Error => tracing::error!("{method}: {text}"),
-        }
+        (self.log)(level, &tame(text, 4000));
     }
 }

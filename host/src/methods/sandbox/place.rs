@@ -141,6 +141,7 @@ mod tests {
             sha256: None,
             directories: links.iter().map(granted).collect(),
             hosts: Vec::new(),
+            certificates: None,
             environment: BTreeMap::new(),
             memory_bytes_max: 0,
             timeout: None,

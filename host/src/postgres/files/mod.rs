@@ -364,3 +364,6 @@ pub(super) fn wanted_recovery(
 ) -> Option<BTreeMap<String, String>> {
     recovery::recovery_settings(settings, version, wanted).map(|(_, values)| values)
 }
+
+#[cfg(test)]
+mod tests;

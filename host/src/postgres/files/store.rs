@@ -210,6 +210,7 @@ mod tests {
 
     #[test]
     fn backups_bring_back_what_a_clone_left_out() {
+        // CFG-15
         let folder = tempfile::tempdir().unwrap();
         let mut settings = crate::postgres::testing::settings();
         settings.data_dir = folder.path().join("data");

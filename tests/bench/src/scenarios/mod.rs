@@ -3,6 +3,7 @@
 mod crash;
 mod daemon;
 mod death;
+pub mod flood;
 mod health;
 mod idle;
 mod outage;
@@ -19,6 +20,7 @@ pub enum Scenario {
     Startup,
     Idle,
     Health,
+    Flood,
     Switchover,
     Crash,
     Handover,
@@ -30,10 +32,11 @@ pub enum Scenario {
 }
 
 /// All of them, in the order of the table.
-const ALL: [Scenario; 11] = [
+const ALL: [Scenario; 12] = [
     Scenario::Startup,
     Scenario::Idle,
     Scenario::Health,
+    Scenario::Flood,
     Scenario::Switchover,
     Scenario::Crash,
     Scenario::Handover,
@@ -56,6 +59,7 @@ impl Scenario {
             Self::Startup => "startup",
             Self::Idle => "idle",
             Self::Health => "health",
+            Self::Flood => "flood",
             Self::Switchover => "switchover",
             Self::Crash => "crash",
             Self::Handover => "handover",
@@ -77,6 +81,8 @@ impl Scenario {
         match self {
             Self::Startup | Self::Idle => idle::run(bed, results).await,
             Self::Health => health::run(bed, rounds, results).await,
+            // On a node of its own, which the plan starts.
+            Self::Flood => Ok(()),
             Self::Switchover => switchover::run(bed, rounds, results).await,
             Self::Crash => crash::in_place(bed, rounds, results).await,
             Self::Handover => crash::handed_over(bed, rounds, results).await,

@@ -6,12 +6,11 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::field::{Course, Field};
-use crate::bed::TTL;
 use crate::inject;
 use crate::plan::Fault;
 
-/// How long the store hangs: longer than the lock lives.
-const STORE_AWAY: Duration = Duration::from_secs(TTL + 4);
+/// How much longer than the lock lives the store hangs.
+const STORE_AWAY: Duration = Duration::from_secs(4);
 /// How long the old server is left to itself after the new leader's first acknowledged write.
 const LINGER: Duration = Duration::from_millis(1500);
 
@@ -24,7 +23,7 @@ pub async fn play(field: &Field, course: &mut Course, fault: Fault) -> Result<()
     inject::hurt(&field.bed, fault, course.place)?;
     if fault == Fault::FreezeStore {
         // pace: nothing can be seen of a store that hangs
-        sleep(STORE_AWAY).await;
+        sleep(field.ttl + STORE_AWAY).await;
         heal(field, course, fault).await?;
         return field.wait_next_leader(course).await;
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use regent_harness::{ClusterState, Node, sql, wait};
+use regent_harness::{Node, sql, wait};
 
 use super::Drill;
 use super::lock::{Lock, Look};
 use super::shot::Shot;
 use crate::bed::{Bed, SCOPE};
-use crate::check::{self, Promise};
+use crate::check::{self, Promise, Verdict};
 use crate::clients::{Clients, TABLE};
 use crate::history::History;
 use crate::options::Mode;
@@ -21,11 +21,13 @@ use crate::story::Story;
 use crate::whole;
 
 /// How long a whole cluster may take to be found whole, and another leader to take writes: leases, and a busy machine.
-const WHOLE: Duration = Duration::from_secs(180);
+const WHOLE: Duration = Duration::from_secs(400);
 /// How long the clients may take to be writing.
-const WRITING: Duration = Duration::from_secs(60);
+const WRITING: Duration = Duration::from_secs(120);
+/// How often is looked whether something has happened.
+const PACE: Duration = Duration::from_millis(200);
 /// How many acknowledged writes a shot begins with.
-const WARM: usize = 30;
+const WARM: u64 = 30;
 /// How old lost writes of an asynchronous cluster may be. Some drills cut a leader off for long, so this says little:
 /// how many there were is in the table.
 const LOSS_WINDOW: Duration = Duration::from_secs(600);
@@ -36,6 +38,8 @@ pub const STATEMENT: Duration = Duration::from_secs(180);
 pub struct Field {
     /// What is done to it.
     pub drill: Drill,
+    /// How long its lock lives.
+    pub ttl: Duration,
     /// The cluster.
     pub bed: Bed,
     /// What happened to it, in this shot.
@@ -73,10 +77,18 @@ impl Field {
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start(drill: Drill) -> Result<Self> {
-        let bed = Bed::start(drill.dynamic()).await?;
+    pub async fn start(drill: Drill, ttl: u64) -> Result<Self> {
+        let bed = Bed::start(drill.dynamic(ttl)).await?;
         let lock = Lock::watch(bed.etcd()?.port(), SCOPE);
-        Ok(Self { drill, bed, story: Arc::new(Story::silent()), history: Arc::default(), lock, next: 1 })
+        Ok(Self {
+            drill,
+            ttl: Duration::from_secs(ttl),
+            bed,
+            story: Arc::new(Story::silent()),
+            history: Arc::default(),
+            lock,
+            next: 1,
+        })
     }
 
     /// A node by its place.
@@ -93,6 +105,7 @@ impl Field {
     /// When they do not.
     pub async fn begin(&mut self, number: usize) -> Result<Course> {
         let begun = Instant::now();
+        whole::wait_roughly(&self.bed).await?;
         let place = self.bed.cluster.wait_healthy(WHOLE).await?.layout.index;
         self.wait_synchronous().await?;
         self.run_sql(place, &format!("TRUNCATE {TABLE}")).await?;
@@ -134,14 +147,18 @@ impl Field {
         };
         let is_named =
             |member: &&serde_json::Value| matches!(member["role"].as_str(), Some("sync_standby" | "quorum_standby"));
-        let named = |state: &ClusterState| state.members().iter().filter(is_named).count();
-        self.bed.cluster.wait_for("synchronous standbys", WHOLE, |state| named(state) >= wanted).await.map(drop)
+        wait::until_paced("synchronous standbys", WHOLE, PACE, async || {
+            let state = self.bed.cluster.state().await;
+            let named = state.members().iter().filter(is_named).count();
+            if named >= wanted { Ok(()) } else { Err(format!("{named} are named{state}")) }
+        })
+        .await
     }
 
     /// Waits for so many acknowledged writes and one on a newer timeline than this; gives the newest.
-    async fn wait_acknowledged(&self, count: usize, beyond: u64) -> Result<u64> {
+    async fn wait_acknowledged(&self, count: u64, beyond: u64) -> Result<u64> {
         let deadline = if beyond == 0 { WRITING } else { WHOLE };
-        wait::until("acknowledged writes", deadline, async || {
+        wait::until_paced("acknowledged writes", deadline, PACE, async || {
             let (found, newest) = self.history.acknowledged();
             if found >= count && newest > beyond {
                 Ok(newest)
@@ -205,7 +222,10 @@ impl Field {
         };
         match whole {
             Ok(()) => self.compare(&course, &mut shot).await,
-            Err(error) => course.violations.push(format!("the cluster is not whole again: {error:#}")),
+            Err(error) => {
+                shot.count(&self.history.attempts(), &Verdict::default(), course.healed);
+                course.violations.push(format!("the cluster is not whole again: {error:#}"));
+            }
         }
         for node in self.bed.cluster.nodes.iter().filter(|node| !node.is_running()) {
             course.violations.push(format!("the daemon of {} ended by itself", node.name));
@@ -258,7 +278,7 @@ async fn journal(node: &Node) -> Vec<(String, u64)> {
 /// When none is there in time.
 pub async fn wait_process(node: &Node, command: &str) -> Result<()> {
     let what = format!("{command} on {}", node.name);
-    wait::until(&what, WHOLE, async || {
+    wait::until_paced(&what, WHOLE, PACE, async || {
         if is_running(node, command) { Ok(()) } else { Err(format!("its log ends with\n{}", node.log_tail(5))) }
     })
     .await

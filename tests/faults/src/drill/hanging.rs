@@ -12,12 +12,9 @@ use tokio::time::sleep;
 
 use super::field::{Course, Field, signal};
 use super::lock;
-use crate::bed::TTL;
 use crate::inject;
 use crate::plan::Fault;
 
-/// How long the stop hangs: two lives of the lock.
-const HANGS: Duration = Duration::from_secs(2 * TTL);
 /// Into the stop, where something else happens then.
 const INTO: Duration = Duration::from_secs(3);
 /// How long a request to hand over may take.
@@ -42,8 +39,8 @@ async fn hands_over_when_it_ends(field: &Field, course: &mut Course) -> Result<(
     let node = field.node(course.place)?;
     signal(node, "checkpointer", Signal::SIGSTOP)?;
     let (since, request) = (Instant::now(), hand_over(field, course, None)?);
-    // pace: that nothing happens is what is to be seen
-    sleep(HANGS).await;
+    // pace: that nothing happens in two lives of the lock is what is to be seen
+    sleep(field.ttl * 2).await;
     let seen = lock::is_kept(&field.looks_since(since), &course.leader);
     signal(node, "checkpointer", Signal::SIGCONT)?;
     match seen {

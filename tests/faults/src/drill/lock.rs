@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 /// Between two looks.
-const PACE: Duration = Duration::from_millis(150);
+const PACE: Duration = Duration::from_millis(300);
 /// How long the store may take to answer; one that hangs is looked at again.
 const ANSWER: Duration = Duration::from_millis(1500);
 

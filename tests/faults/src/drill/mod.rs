@@ -122,9 +122,11 @@ impl Drill {
         }
     }
 
-    /// The dynamic configuration of its cluster.
-    pub fn dynamic(self) -> Value {
+    /// The dynamic configuration of its cluster: a lock that lives for so many seconds, at least 8.
+    pub fn dynamic(self, ttl: u64) -> Value {
         let mut dynamic = self.mode().dynamic();
+        dynamic["ttl"] = json!(ttl);
+        dynamic["retry_timeout"] = json!(ttl.saturating_sub(2) / 2);
         // Clusters of several drills share a disk.
         dynamic["postgresql"] = json!({ "parameters": { "max_connections": 200, "max_wal_size": "256MB" } });
         if self == Self::Rewind {
@@ -137,11 +139,12 @@ impl Drill {
     /// Its clients. Who has waited for an answer from before a freeze is told after it, if it is ever told: so clients of
     /// frozen nodes are patient, and many.
     pub fn load(self) -> Load {
+        // Several clusters have one machine.
+        let (pace, round) = (Duration::from_millis(40), Duration::from_millis(300));
+        let load = Load { roaming: 2, pace, round, ..Load::default() };
         match self {
-            Self::NodeThawed | Self::NodeThawedSync => {
-                Load { roaming: 3, staying: 6, patience: Duration::from_secs(90) }
-            }
-            _ => Load { roaming: 3, staying: 2, ..Load::default() },
+            Self::NodeThawed | Self::NodeThawedSync => Load { staying: 4, patience: Duration::from_secs(90), ..load },
+            _ => load,
         }
     }
 }

@@ -21,7 +21,7 @@ const WATCH: Duration = Duration::from_secs(20);
 const INTO: Duration = Duration::from_secs(2);
 /// Rows of the table that makes copies long: about 64 MB.
 const ROWS: usize = 60_000;
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(500);
 
 /// A table that takes a while to copy.
 ///

@@ -1,4 +1,4 @@
-//! The command line: `--drill daemon-killed,clone --shots 10 --jobs 3 --label v1`, or `--report` for what the file has.
+//! The command line: `--drill daemon-killed,clone --shots 10 --jobs 3 --ttl 12 --label v1`, or `--report` for what the file has.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -13,6 +13,8 @@ pub struct Options {
     pub shots: Option<usize>,
     /// How many clusters there are at a time.
     pub jobs: usize,
+    /// How long a lock lives, in seconds: 8, or more where the machine is busy with other work.
+    pub ttl: u64,
     /// What the run calls the program under test. Shots without a label are not written to the file.
     pub label: String,
     /// Only tables, of all shots in the file.
@@ -26,7 +28,7 @@ impl Options {
     /// When one is unknown, lacks its value, or asks for nothing.
     pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options =
-            Self { drills: Drill::ALL.to_vec(), shots: None, jobs: 1, label: String::new(), report: false };
+            Self { drills: Drill::ALL.to_vec(), shots: None, jobs: 1, ttl: 8, label: String::new(), report: false };
         while let Some(argument) = arguments.next() {
             if argument == "--report" {
                 options.report = true;
@@ -38,11 +40,15 @@ impl Options {
                 "--drill" => options.drills = drills(&value)?,
                 "--shots" => options.shots = Some(number()?),
                 "--jobs" => options.jobs = number()?,
+                "--ttl" => options.ttl = u64::try_from(number()?)?,
                 "--label" => options.label = value,
-                _ => bail!("{argument}: want --drill all|NAME,..., --shots N, --jobs N, --label TEXT or --report"),
+                _ => bail!(
+                    "{argument}: want --drill all|NAME,..., --shots N, --jobs N, --ttl N, --label TEXT or --report"
+                ),
             }
         }
         ensure!(options.shots != Some(0) && options.jobs > 0, "--shots and --jobs want at least 1");
+        ensure!(options.ttl >= 8, "--ttl wants at least 8");
         Ok(options)
     }
 }
@@ -81,6 +87,7 @@ mod tests {
         check("--report --drill all", Ok((13, None, 1, true)));
         check("--drill some", Err("no drill \"some\""));
         check("--shots 0", Err("at least 1"));
+        check("--ttl 7", Err("at least 8"));
         check("--jobs x", Err("wants a number"));
         check("--label", Err("wants a value"));
         check("--colour red", Err("want --drill"));

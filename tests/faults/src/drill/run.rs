@@ -16,6 +16,9 @@ use super::shot::Shot;
 use super::{Drill, busy, failover, hanging, moving};
 use crate::run::{folder, keep};
 
+/// How often a drill's cluster may fail to be ready for a shot. That nothing was done to it then is the machine's fault.
+const MISFIRES: usize = 10;
+
 /// Fires all shots that were asked for, and gives them.
 ///
 /// # Errors
@@ -31,7 +34,7 @@ pub fn run(options: &Options) -> Result<Vec<Shot>> {
             let mut shots = Vec::new();
             while let Some(drill) = next() {
                 let count = options.shots.unwrap_or_else(|| drill.shots());
-                shots.extend(runtime.block_on(play(drill, count, &options.label))?);
+                shots.extend(runtime.block_on(play(drill, count, options))?);
             }
             Ok(shots)
         };
@@ -45,16 +48,27 @@ pub fn run(options: &Options) -> Result<Vec<Shot>> {
 }
 
 /// One drill, on one cluster unless a promise is broken.
-async fn play(drill: Drill, count: usize, label: &str) -> Result<Vec<Shot>> {
+async fn play(drill: Drill, count: usize, options: &Options) -> Result<Vec<Shot>> {
     let mut shots = Vec::new();
     let mut field: Option<Field> = None;
-    for number in 1..=count {
+    let mut misfires = 0;
+    while shots.len() < count {
+        let number = shots.len() + 1;
         let mut now = match field.take() {
             Some(field) => field,
-            None => prepared(drill).await?,
+            None => prepared(drill, options.ttl).await?,
         };
-        let mut shot = fire(&mut now, number).await?;
-        shot.label = label.to_owned();
+        let mut shot = match fire(&mut now, number).await {
+            Ok(shot) => shot,
+            Err(error) if misfires < MISFIRES => {
+                misfires += 1;
+                tell(&format!("{} {number}: no shot, on a new cluster again: {error:#}", drill.name()));
+                now.bed.cluster.finish().await?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        shot.label = options.label.clone();
         record(&shot)?;
         if shot.violations.is_empty() {
             field = Some(now);
@@ -70,8 +84,8 @@ async fn play(drill: Drill, count: usize, label: &str) -> Result<Vec<Shot>> {
     Ok(shots)
 }
 
-async fn prepared(drill: Drill) -> Result<Field> {
-    let field = Field::start(drill).await.with_context(|| format!("a cluster for {}", drill.name()))?;
+async fn prepared(drill: Drill, ttl: u64) -> Result<Field> {
+    let field = Field::start(drill, ttl).await.with_context(|| format!("a cluster for {}", drill.name()))?;
     let place = field.bed.cluster.wait_leader(super::field::STATEMENT).await?.layout.index;
     match drill {
         Drill::CommitStorm => busy::prepare_storm(&field, place).await?,
@@ -110,8 +124,12 @@ pub fn file() -> Result<PathBuf> {
 }
 
 #[allow(clippy::print_stdout, reason = "a shot is told when it is over")]
+fn tell(line: &str) {
+    println!("{line}");
+}
+
 fn record(shot: &Shot) -> Result<()> {
-    println!("{}", shot.line());
+    tell(&shot.line());
     if shot.label.is_empty() {
         return Ok(());
     }

@@ -191,23 +191,10 @@ fn relative(name: &str) -> io::Result<String> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// An entry in ustar form.
-    pub(crate) fn entry(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut header = vec![0_u8; BLOCK];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..135].copy_from_slice(format!("{:011o}", bytes.len()).as_bytes());
-        header[156] = kind;
-        header[257..265].copy_from_slice(b"ustar\x0000");
-        header[148..156].fill(b' ');
-        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
-        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        header.extend_from_slice(bytes);
-        header.resize(header.len().next_multiple_of(BLOCK), 0);
-        header
-    }
+    use crate::testing::entry;
 
     fn check(bytes: &[u8], expected: &[(&str, Kind, &str)]) {
         let mut archive = Archive::new(bytes);
