@@ -15,10 +15,13 @@ DCS ?= local
 # test
 NEXTEST_PROFILE ?= default
 
-# simulate: how many worlds, from which seed on; or one of them, told as a story
+# simulate: how many worlds, from which seed on, on how many processors, with sums kept in a file; or one of them, told
+# as a story
 SEEDS ?= 100000
 FROM ?= 0
 SEED ?=
+SHEET ?=
+THREADS ?=
 
 # faults: rounds for each mode; async, sync, strict, quorum or all; SEED for the same dice again
 ROUNDS ?= 3
@@ -51,6 +54,7 @@ help:
 	@echo 'make drills   one fault at a time, many times over           DRILL=daemon-killed SHOTS=10 JOBS=2'
 	@echo 'make screenshots  the pictures of the dashboard in the docs, from a real cluster'
 	@echo 'make lint     format, clippy, the rules of the house, dependencies'
+	@echo 'make bench-restore  restores through a component, beside tar     MEGABYTES=2000'
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
 	@echo 'make deb      a Debian package; make deb-check installs it in a fresh system'
@@ -100,7 +104,8 @@ test: setup-peers components
 
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \
-	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+	    $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) \
+	    $(if $(SHEET),--append $(SHEET)) $(if $(THREADS),--threads $(THREADS))
 
 # The pictures in docs/src/images.
 screenshots: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
@@ -112,6 +117,7 @@ screenshots: setup-peers
 lint:
 	$(CARGO) fmt --all --check
 	cd wasm-methods && $(CARGO) fmt --all --check
+	cd plugins/example && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --quiet -p regent-tidy
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
@@ -188,7 +194,7 @@ deb:
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
 	$(CARGO) build $(if $(filter release,$(PROFILE)),--release) -p regent $(PLUGINS:%=-p regent-dcs-%)
 	$(MAKE) --no-print-directory pages PROFILE=$(PROFILE)
-	$(CARGO) deb --no-build -p regent $(if $(filter debug,$(PROFILE)),--profile dev --no-strip) --output $(TARGET)/package/
+	$(CARGO) deb --no-build -p regent $(if $(filter debug,$(PROFILE)),--profile dev --strip --fast) --output $(TARGET)/package/
 	@ls -l $(TARGET)/package/*.deb
 
 # In a system of its own: is all there, do the programs run, is the unit sound, does nothing stay. Needs root.

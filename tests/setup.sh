@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # What `make demo` and `make test` need from the machine: PostgreSQL's programs, a C compiler, Cargo,
 # the compiler of protocol buffers (the etcd backend is built with it), etcd, and for the tests beside
-# others HAProxy, Consul, a Patroni of its own and Rust's library for WebAssembly.
+# others HAProxy, Consul, ZooKeeper with Java, Redis, pgBackRest, a browser, another PostgreSQL, Patroni and tools
+# for components and for the description of the API.
 #
 # Installs Debian packages when it may (root, apt-get), and otherwise says what is missing and how
 # to get it. It never creates or starts a PostgreSQL cluster of the system.
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
-#   tests/setup.sh --peers      the same, with HAProxy, Consul, Patroni and Rust's library for WebAssembly,
-#                               without which some tests are skipped
+#   tests/setup.sh --peers      the same, with the programs of others, without which some tests are skipped
 #   tests/setup.sh --kubernetes only: build a Kubernetes API server for the tests of that backend (minutes of both cores)
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
@@ -286,13 +286,22 @@ check_kubernetes() {
     return 1
 }
 
+# The archive alone: Debian's package of that name starts no server and makes no user.
+check_zookeeper() {
+    local archive=/usr/share/java/zookeeper.jar
+    command -v java >/dev/null 2>&1 && [[ -f "$archive" ]] && return 0
+    if [[ "$1" == install ]] && may_install && install_packages default-jre-headless libzookeeper-java; then return 0; fi
+    say "SKIPPED: the tests with ZooKeeper: java or $archive was not found"
+    say "  Debian, Ubuntu:  sudo apt-get install default-jre-headless libzookeeper-java"
+}
+
 check_peer() {
     local place=".cache/patroni-$PEER" python=/usr/bin/python3
     if [[ -f "$place/complete" ]]; then
-        # An earlier one knows no Consul.
-        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul' 2>/dev/null; then
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[consul]==$PEER" >&2 ||
-                say "SKIPPED: the tests with Patroni on Consul: its client could not be installed"
+        # An earlier one knows no Consul, or no ZooKeeper.
+        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul, kazoo' 2>/dev/null; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[consul,zookeeper]==$PEER" >&2 ||
+                say "SKIPPED: the tests with Patroni on Consul and ZooKeeper: its clients could not be installed"
         fi
         return 0
     fi
@@ -304,14 +313,14 @@ check_peer() {
         say "installing Patroni $PEER into $place"
         rm -rf "$place"
         if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,consul,psycopg3]==$PEER" >&2; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,consul,zookeeper,psycopg3]==$PEER" >&2; then
             touch "$place/complete"
             return 0
         fi
         rm -rf "$place"
     fi
     say "SKIPPED: the tests with Patroni's own nodes and patronictl: Patroni $PEER is not in $place"
-    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,psycopg3]==$PEER'"
+    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,zookeeper,psycopg3]==$PEER'"
 }
 
 # The real pgBackRest, which a test has clone a replica.
@@ -353,6 +362,13 @@ check_c_for_components() {
         install_packages clang wasi-libc && return 0
     fi
     say "SKIPPED: the component in C: clang or wasi-libc is not installed"
+}
+
+# The example of a backend by somebody else talks to it.
+check_redis() {
+    command -v redis-server >/dev/null 2>&1 && return 0
+    if [[ "$1" == install ]] && may_install && install_packages redis-server; then return 0; fi
+    say "SKIPPED: the tests of the backend for Redis: redis-server was not found (Debian: sudo apt-get install redis-server)"
 }
 
 # The shipped components, and the hostile ones of the tests, are built for another machine than this.
@@ -398,6 +414,8 @@ main() {
     if [[ "$peers" -eq 1 ]]; then
         check_haproxy "$mode"
         check_consul "$mode"
+        check_redis "$mode"
+        check_zookeeper "$mode"
         check_peer "$mode"
         check_browser "$mode"
         check_schemathesis "$mode"

@@ -17,6 +17,7 @@
 //! | demo | config, ctl |
 //! | helpers | ctl |
 //! | workshop | config, methods |
+//! | plugin | config, dcs |
 //! | daemon | config, telemetry, postgres, fence, dcs, methods, observe, act, agent, api |
 //!
 //! Every room may use `regent_core` and `ports`. The binaries wire them together.
@@ -33,6 +34,7 @@ pub mod fence;
 pub mod helpers;
 pub mod methods;
 pub mod observe;
+pub mod plugin;
 pub mod ports;
 pub mod postgres;
 pub mod telemetry;

@@ -149,9 +149,14 @@ fn the_package_holds_what_there_is() {
         kept += 1;
     }
     assert!(kept >= 5, "{assets}");
-    for program in
-        ["regent", "regentctl", "libregent_dcs_etcd3.so", "libregent_dcs_consul.so", "libregent_dcs_local.so"]
-    {
+    for program in [
+        "regent",
+        "regentctl",
+        "libregent_dcs_etcd.so",
+        "libregent_dcs_etcd3.so",
+        "libregent_dcs_consul.so",
+        "libregent_dcs_local.so",
+    ] {
         assert!(assets.contains(&format!("\"target/release/{program}\"")), "{program}");
     }
 }

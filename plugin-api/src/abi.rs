@@ -262,3 +262,6 @@ pub const fn padded(text: &str) -> [u8; 32] {
     }
     field
 }
+
+/// The key in a plugin's capabilities under which it names the settings of its section, with commas between.
+pub const SETTINGS: &str = "settings";

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 mod queue;
+mod reload;
 
 /// How long after its budget a call may still come back before its object is given up.
 const GRACE: Duration = Duration::from_millis(500);

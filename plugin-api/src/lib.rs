@@ -3,6 +3,7 @@
 pub mod abi;
 mod driver;
 mod elf;
+mod examine;
 mod loader;
 mod services;
 mod types;
@@ -21,6 +22,7 @@ pub use types::{
 /// The host's side: loading a plugin and calling its objects.
 pub mod host {
     pub use crate::driver::{Backend, OpenOptions};
+    pub use crate::examine::{API, Examination, FileFacts, ManifestFacts, examine};
     pub use crate::loader::{LoadError, Plugin};
     pub use crate::types::{Capabilities, DcsError, Entry, ErrorKind, Expect, Key, KeyKind, Lease, Snapshot, Write};
 }

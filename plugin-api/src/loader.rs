@@ -1,7 +1,7 @@
 //! Loads one plugin: every check has its own refusal, and every refusal is one line that names the file.
 #![allow(unsafe_code, reason = "the dynamic linker can only be called unsafely; each call says why it is sound")]
 
-use crate::abi::{API_MAJOR, API_MINOR, BackendBox, DcsPluginRef, MANIFEST_MAGIC, Manifest, OpenArgs};
+use crate::abi::{API_MAJOR, API_MINOR, BackendBox, DcsPluginRef, MANIFEST_MAGIC, Manifest, OpenArgs, SETTINGS};
 use crate::driver::OpenOptions;
 use crate::elf;
 use crate::services::services;
@@ -70,6 +70,13 @@ impl Plugin {
         convert::capabilities_from(&(self.root.capabilities())())
     }
 
+    /// The settings that it says its section may hold; none where it does not say.
+    pub fn settings(&self) -> Vec<String> {
+        let capabilities = (self.root.capabilities())();
+        let told = capabilities.ext.iter().find(|pair| pair.0 == SETTINGS);
+        told.map(|pair| pair.1.split(',').map(str::to_owned).collect()).unwrap_or_default()
+    }
+
     /// An object without the driver around it: the conformance kit calls it from threads of its own.
     ///
     /// # Errors
@@ -100,9 +107,14 @@ impl Plugin {
     }
 }
 
-fn load(path: &Path, sha256: Option<&str>) -> Result<Plugin, String> {
+/// What the file says of itself, if it is safe to ask.
+pub(crate) fn manifest(path: &Path, sha256: Option<&str>) -> Result<&'static Manifest, String> {
     check_file(path, sha256)?;
-    let manifest = open(path)?;
+    open(path)
+}
+
+fn load(path: &Path, sha256: Option<&str>) -> Result<Plugin, String> {
+    let manifest = manifest(path, sha256)?;
     check_manifest(manifest)?;
     let (name, version) = (text(&manifest.name), text(&manifest.version));
     let root = root_module(path, manifest, name, version)?;
@@ -131,7 +143,8 @@ fn check_file(path: &Path, sha256: Option<&str>) -> Result<(), String> {
     elf::check(&file, metadata.len())
 }
 
-fn digest(file: &mut File) -> std::io::Result<String> {
+/// The digest of all that follows, in hexadecimal.
+pub(crate) fn digest(file: &mut File) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -227,6 +240,7 @@ fn text_of(field: &[u8; 32]) -> &str {
     std::str::from_utf8(&field[..end]).unwrap_or("?")
 }
 
-fn text(field: &'static [u8; 32]) -> &'static str {
+/// A text of the manifest.
+pub(crate) fn text(field: &'static [u8; 32]) -> &'static str {
     text_of(field)
 }

@@ -222,8 +222,7 @@ impl Deeds {
     /// Crash recovery in single-user mode; where a restored backup waits for its own recovery, that comes first
     /// (HA-61).
     async fn recover(&self) -> Result<(), PgError> {
-        let backup = self.server.settings.data_dir.join("backup_label").exists();
-        if backup && self.server.binaries.version() >= 150_000 {
+        if recovers_from_backup(&self.server) {
             tracing::info!("a backup_label is there: the next start recovers from it");
             return Ok(());
         }
@@ -313,6 +312,7 @@ impl Deeds {
 
     async fn promote(&self, postmaster: Option<Postmaster>) -> Result<(), PgError> {
         let postmaster = postmaster.ok_or(PgError::NotRunning)?;
+        self.server.refuse_half_rewound()?;
         self.server.reserve_timelines(self.taken).await?;
         if let Some(names) = &self.names {
             // Before the first write, commits wait for whom the sync key names (SYNC-06).
@@ -351,11 +351,18 @@ impl Deeds {
             tracing::warn!("the rewind is tried again later: {}", describe(&error));
             return Ok(TaskOutcome::Cancelled);
         }
-        let Err(error) = self.server.pg_rewind(source, WORK_LIMIT).await else {
+        let ask = || async { self.server.replicate_from(source, QUESTION_LIMIT).await?.identify(QUESTION_LIMIT).await };
+        let timeline = match ask().await {
+            Ok(identity) => identity.timeline,
+            Err(lost) => {
+                tracing::warn!("the rewind is tried again later, {} is not there: {}", source.name, describe(&lost));
+                return Ok(TaskOutcome::Cancelled);
+            }
+        };
+        let Err(error) = self.server.pg_rewind(source, timeline, WORK_LIMIT).await else {
             return Ok(TaskOutcome::Done);
         };
-        let answer = async { self.server.replicate_from(source, QUESTION_LIMIT).await?.identify(QUESTION_LIMIT).await };
-        match answer.await {
+        match ask().await {
             Ok(_) => Err(error.into()),
             Err(lost) => {
                 tracing::warn!("the rewind is tried again later, {} is lost: {}", source.name, describe(&lost));
@@ -441,6 +448,11 @@ impl Deeds {
     }
 }
 
+/// A restored backup waits for its first start. Until 14 a single-user server recovered from it as well.
+fn recovers_from_backup(server: &Server) -> bool {
+    server.binaries.version() >= 150_000 && server.settings.data_dir.join("backup_label").exists()
+}
+
 /// Where the log of a stopped server ends: a standby's at the end of its replay, a primary's at its last checkpoint.
 fn stopped_end(control: &ControlData) -> LocalEnd {
     let standby = matches!(control.state, ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery);
@@ -474,4 +486,19 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HA-61
+    #[test]
+    fn a_restored_backup_is_not_recovered_in_single_user_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::for_tests(|settings| settings.data_dir = folder.path().to_owned());
+        assert!(server.binaries.version() >= 150_000 && !recovers_from_backup(&server));
+        std::fs::write(folder.path().join("backup_label"), "START WAL LOCATION: 0/2000028\n").unwrap();
+        assert!(recovers_from_backup(&server));
+    }
 }

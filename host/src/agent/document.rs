@@ -100,6 +100,9 @@ pub(super) fn tags(view: &View, memory: &Memory) -> Tags {
         Some(_) => view.settings.tags.released_from_sync(),
         None => view.settings.tags.clone(),
     };
+    if let DataDirectory::HalfRewound(mark) = &view.server.data_directory {
+        return tags.unusable(&format!("pg_rewind from {} was cut off: reinit", mark.source));
+    }
     match memory.barred_until {
         Some(until) if view.now < until => tags.not_leading(),
         _ => tags,

@@ -131,13 +131,21 @@ impl Agent {
 
     fn cancel(&mut self) {
         let Some(task) = &self.task else { return };
-        let number = task.number;
-        task.abort.abort();
+        let (number, handle) = (task.number, task.abort.clone());
+        handle.abort();
         if let Some(running) = &mut self.view.running {
             running.cancelled = true;
         }
         let sender = self.sender.clone();
+        // Whether a rewind leaves a mixture is known when its program has ended.
+        let rewinds = self.view.running.as_ref().is_some_and(|running| matches!(running.task, Task::Rewind(_)));
         tokio::spawn(async move {
+            if rewinds {
+                while !handle.is_finished() {
+                    tokio::task::yield_now().await;
+                }
+                crate::postgres::settled().await;
+            }
             send(&sender, Event::TaskEnded { number, outcome: TaskOutcome::Cancelled }).await;
         });
     }

@@ -5,7 +5,7 @@ use super::handle::{Probe, Reply, Request, RestartConditions, ScheduledRestart, 
 use super::{Agent, document, perform};
 use crate::{dcs, ports};
 use regent_core::model::{
-    Moment, PgState, PostmasterStatus, ReinitializeRequest, RestartRequest, TaskOutcome, WallTime,
+    DataDirectory, Moment, PgState, PostmasterStatus, ReinitializeRequest, RestartRequest, TaskOutcome, WallTime,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -64,6 +64,14 @@ impl Agent {
         }
         if let Some(running) = &self.view.running {
             return Some(answer(503, &format!("{} already in progress", running.task)));
+        }
+        if let DataDirectory::HalfRewound(mark) = &self.view.server.data_directory {
+            let text = format!(
+                "pg_rewind from {} was cut off half way: no server can be started on this data directory before the \
+                 rewind came to its end or the member was reinitialized",
+                mark.source
+            );
+            return Some(answer(503, &text));
         }
         let starting = matches!(self.view.server.status, Some(PostmasterStatus::Starting));
         (starting || document::state(&self.view, &self.memory) == PgState::Starting)
@@ -128,7 +136,13 @@ impl Agent {
     }
 
     fn reload(&mut self) {
+        let store = self.parts.configuration.effective.dcs.name.clone();
         let changed = self.parts.configuration.reload_local();
+        let dcs = &self.parts.configuration.effective.dcs;
+        if dcs.name == store {
+            // Also where the section did not change: the certificates that it names may have.
+            self.parts.store.reload(&dcs.section);
+        }
         if changed {
             self.configuration_changed();
         } else {

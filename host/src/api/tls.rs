@@ -1,10 +1,9 @@
 //! TLS for the listener: the certificate, its key, and who may come with a certificate of their own.
 
 use super::{ApiError, Options, ciphers};
-use crate::tls::private_key;
+use crate::tls::{certificates, private_key};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -48,7 +47,7 @@ pub(super) fn acceptor(options: &Options, verify: VerifyClient) -> Result<Option
         return Ok(None);
     };
     let keyfile = options.keyfile.as_ref().unwrap_or(certfile);
-    let chain = certificates(certfile)?;
+    let chain = read(certfile)?;
     let key = private_key(keyfile, options.keyfile_password.as_ref()).map_err(|error| wrong(keyfile, &error))?;
     let mut provider = rustls::crypto::ring::default_provider();
     if let Some(ciphers) = &options.ciphers {
@@ -76,7 +75,7 @@ fn verifier(
     verify: VerifyClient,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, ApiError> {
-    let anchors = certificates(cafile)?;
+    let anchors = read(cafile)?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(anchors.iter().cloned());
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -144,14 +143,8 @@ impl ClientCertVerifier for Pinning {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ApiError> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(path, &error))?;
-    let certificates: Result<Vec<_>, _> = certificates.collect();
-    let certificates = certificates.map_err(|error| wrong(path, &error))?;
-    if certificates.is_empty() {
-        return Err(wrong(path, &"holds no certificate"));
-    }
-    Ok(certificates)
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, ApiError> {
+    certificates(path).map_err(|error| wrong(path, &error))
 }
 
 fn wrong(path: &Path, error: &dyn std::fmt::Display) -> ApiError {

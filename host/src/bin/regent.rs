@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use regent::config::{self, Failure, LocalConfig, Look, Source};
-use regent::{ctl, daemon, demo, fence, helpers, ports, workshop};
+use regent::{ctl, daemon, demo, fence, helpers, plugin, ports, workshop};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -89,6 +89,11 @@ enum Command {
         #[command(flatten)]
         checks: Checks,
     },
+    /// Look at backends, or begin one
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
 }
 
 fn main() -> ExitCode {
@@ -122,6 +127,11 @@ fn main() -> ExitCode {
         Some(Command::Validate { config, checks }) => validate(config, &checks, Failure::told),
         Some(Command::Method { task }) => workshop::run(task),
         Some(Command::Helper { helper }) => helpers::run(helper),
+        Some(Command::Plugin { command }) => {
+            let report = plugin::run(&command);
+            print!("{}", report.text);
+            if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use super::effective::Effective;
 use super::parameters::is_controlled;
 use super::redact::{is_secret, without_login};
-use serde_json::Value;
 
 /// A part of the configuration that a running daemon takes over when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,7 +171,7 @@ fn after_restart(old: &Effective, new: &Effective) -> Vec<&'static str> {
         ("name", old.settings.name != new.settings.name),
         ("scope", old.settings.scope != new.settings.scope),
         ("namespace", old.dcs.namespace != new.dcs.namespace),
-        ("section of the store", store(old) != store(new)),
+        ("store", old.dcs.name != new.dcs.name),
         ("plugins", plugin(old) != plugin(new)),
         ("postgresql.data_dir", old.server.data_dir != new.server.data_dir),
         ("postgresql.config_dir", old.server.config_dir != new.server.config_dir),
@@ -182,17 +181,6 @@ fn after_restart(old: &Effective, new: &Effective) -> Vec<&'static str> {
         ("guard.mode", old.settings.guard != new.settings.guard),
         ("citus", old.citus != new.citus),
     ])
-}
-
-/// The store and its section without what is copied into it: that changes at run time.
-fn store(effective: &Effective) -> (String, Value) {
-    let mut section = effective.dcs.section.clone();
-    if let Some(map) = section.as_object_mut() {
-        for key in ["name", "scope", "namespace", "ttl", "loop_wait", "retry_timeout"] {
-            map.shift_remove(key);
-        }
-    }
-    (effective.dcs.name.clone(), section)
 }
 
 #[cfg(test)]

@@ -86,7 +86,9 @@ impl Walk {
                 self.store(key, inner);
                 continue;
             }
-            match schema::find(&path) {
+            // A name with a dot in it, as PostgreSQL's extensions have them, is one name all the same.
+            let shape = if above.is_empty() { key.clone() } else { format!("{above}.{}", key.replace('.', "_")) };
+            match schema::find(&shape) {
                 Some(setting) if setting.layer == self.layer || setting.layer == Layer::Either => {
                     self.known(setting, &path, inner);
                 }
@@ -243,10 +245,17 @@ mod tests {
             "postgresql": {"create_replica_methods": ["wal_e", "basebackup"], "wal_e": {"command": "y"}},
             "plugins": {"dcs": {"mystore": {"path": "/x"}}},
             "mystore": {"anything": 1},
-            "tags": {"anything": 1},
+            "tags": {"anything": 1, "with.a.dot": 2},
             "etcd": null,
         });
         check(document, &[]);
+    }
+
+    #[test]
+    fn names_of_parameters_may_have_dots() {
+        // CFG-36
+        let parameters = json!({"parameters": {"app.flavour": "x", "pg_stat_statements.max": 5}});
+        check(json!({"postgresql": parameters, "bootstrap": {"dcs": {"postgresql": parameters}}}), &[]);
     }
 
     #[test]

@@ -165,6 +165,28 @@ mod tests {
         );
     }
 
+    /// SB-04
+    #[test]
+    fn the_remote_sides_port_may_be_a_number_and_its_methods_a_list() {
+        let check = |port: Value, methods: Value| {
+            let site = json!({"standby_cluster": {"host": "r", "port": port, "create_replica_methods": methods}});
+            let site = built(json!({}), site).standby_cluster.unwrap();
+            assert_eq!(site.port.as_deref(), Some("5433"));
+            assert_eq!(site.create_replica_methods, ["own", "basebackup"]);
+        };
+        check(json!(5433), json!(["own", "basebackup"]));
+        check(json!("5433"), json!("own, basebackup"));
+    }
+
+    /// SB-09: what the file says for the bootstrap is for the bootstrap.
+    #[test]
+    fn a_standby_cluster_is_told_by_the_store_alone() {
+        let site = json!({"standby_cluster": {"host": "r", "port": 5432}});
+        let file = json!({"bootstrap": {"dcs": site.clone()}, "standby_cluster": {"host": "x"}});
+        assert_eq!(built(file.clone(), json!({})).standby_cluster, None);
+        assert_eq!(built(file, site).standby_cluster.and_then(|site| site.host).as_deref(), Some("r"));
+    }
+
     #[test]
     fn numbers_may_be_text_and_wrong_ones_are_defaults() {
         let settings = built(

@@ -113,7 +113,10 @@ fn programs() -> Option<PathBuf> {
         versions.map(|entry| entry.path()).filter_map(|path| Some((version(&path)?, path.join("bin")))).collect();
     versions.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     let folders = ports::program_folders().into_iter().chain(versions.into_iter().map(|(_, path)| path));
-    folders.into_iter().find(|folder| folder.join("postgres").is_file())
+    // A folder with a link to one program is not where all of them are.
+    let is_whole =
+        |folder: &PathBuf| ["postgres", "initdb", "pg_basebackup"].iter().all(|name| folder.join(name).is_file());
+    folders.into_iter().find(is_whole)
 }
 
 /// An address and a port in one text.

@@ -30,11 +30,12 @@ impl Api {
             while let Ok((stream, _)) = listener.accept().await {
                 match &tls {
                     None => answer(stream, &kept, says).await,
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => answer(stream, &kept, says).await,
+                    Some(tls) => {
                         // A client that does not believe us goes away.
-                        Err(_) => {}
-                    },
+                        if let Ok(stream) = tls.accept(stream).await {
+                            answer(stream, &kept, says).await;
+                        }
+                    }
                 }
             }
         });

@@ -12,7 +12,7 @@ use crate::config::{
 use crate::dcs::{self, Answer, Store, StoreOptions};
 use crate::fence::{Guard, GuardOptions, Watchdog, device};
 use crate::observe::server::ServerWatch;
-use crate::postgres::{Binaries, Server, check_password_file, find_running};
+use crate::postgres::{Binaries, Server, check_password_file, end_strays, find_running};
 use crate::telemetry::logging;
 use anyhow::{Context, Result, bail};
 use regent_core::model::FenceMode;
@@ -54,6 +54,9 @@ pub(super) async fn begin(source: Source) -> Result<Started> {
     first_reading(&store, &mut configuration, &client).await?;
     let effective = Arc::clone(&configuration.effective);
     let server = Server { settings: Arc::new(effective.server.clone()), binaries };
+    if let Err(error) = end_strays(&server.settings.data_dir).await {
+        tracing::error!("{error}");
+    }
     let watch = ServerWatch::open(&server).await;
     let guard = guard(&effective).await?;
     let watchdog = Watchdog::start(device::Host).context("the watchdog has no thread")?;

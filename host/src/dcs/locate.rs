@@ -87,23 +87,31 @@ pub async fn open(options: &StoreOptions) -> Result<Store, LocateError> {
     Ok(Store::new(backend, options.member.clone()))
 }
 
-fn find(options: &StoreOptions) -> Result<PathBuf, LocateError> {
+/// The file of the configured store's plugin.
+///
+/// # Errors
+/// When it is in none of the folders.
+pub fn find(options: &StoreOptions) -> Result<PathBuf, LocateError> {
     if let Some(path) = &options.path {
         return Ok(path.clone());
     }
     let file = format!("libregent_dcs_{}.so", options.name);
-    let folders = options.folder.as_ref().map_or_else(default_folders, |folder| vec![folder.clone()]);
+    let folders = folders(options.folder.as_deref());
     let found = folders.iter().map(|folder| folder.join(&file)).find(|path| path.exists());
     found.ok_or_else(|| LocateError::Missing {
         name: options.name.clone(),
         file,
         searched: folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", "),
-        found: plugins_in(&folders),
+        found: found_in(&folders),
     })
 }
 
-/// Beside the binary, in the library folder of its installation, in the system's.
-fn default_folders() -> Vec<PathBuf> {
+/// The folders that are looked into: the configured one, else beside the binary, in the library folder of its
+/// installation, in the system's.
+pub fn folders(configured: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(folder) = configured {
+        return vec![folder.to_owned()];
+    }
     let mut folders = Vec::new();
     if let Ok(binary) = std::env::current_exe()
         && let Some(folder) = binary.parent()
@@ -115,17 +123,25 @@ fn default_folders() -> Vec<PathBuf> {
     folders
 }
 
-fn plugins_in(folders: &[PathBuf]) -> String {
+/// The plugins in those folders: their stores and files, in the order in which they would be found.
+pub fn plugins_in(folders: &[PathBuf]) -> Vec<(String, PathBuf)> {
     let name = |path: &Path| {
         let file = path.file_name()?.to_str()?;
         Some(file.strip_prefix("libregent_dcs_")?.strip_suffix(".so")?.to_owned())
     };
-    let mut names: Vec<_> = folders
-        .iter()
-        .filter_map(|folder| std::fs::read_dir(folder).ok())
-        .flat_map(|entries| entries.flatten().filter_map(|entry| name(&entry.path())).collect::<Vec<_>>())
-        .collect();
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for folder in folders {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut here: Vec<_> = entries.filter_map(|entry| Some((name(&entry.path())?, entry.path()))).collect();
+        here.sort();
+        here.retain(|(name, _)| found.iter().all(|(known, _)| known != name));
+        found.append(&mut here);
+    }
+    found
+}
+
+fn found_in(folders: &[PathBuf]) -> String {
+    let mut names: Vec<_> = plugins_in(folders).into_iter().map(|(name, _)| name).collect();
     names.sort();
-    names.dedup();
     if names.is_empty() { "no plugin".to_owned() } else { names.join(", ") }
 }

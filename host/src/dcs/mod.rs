@@ -9,7 +9,8 @@ mod testing;
 
 pub use codec::{Snapshot, decode_cluster};
 pub use document::{MemberDocument, reasons, tags_value};
-pub use locate::{LocateError, StoreOptions, open};
+pub use locate::{LocateError, StoreOptions, find, folders, open, plugins_in};
+pub use regent_plugin_api::host::{API, Examination, examine};
 pub use store::{Answer, Lease, Store};
 
 #[cfg(test)]

@@ -68,6 +68,11 @@ impl Store {
         self.backend.set_ttl(ttl);
     }
 
+    /// Hands the backend its section as it is configured now; the log says what came of it.
+    pub fn reload(&self, section: &Value) {
+        self.backend.reload(section.to_string());
+    }
+
     /// Takes the lock; `status` goes with it.
     pub async fn acquire(&self, status: Option<&StatusView>, budget: Duration) -> Answer<Lease> {
         let name = self.member.clone().into_bytes();

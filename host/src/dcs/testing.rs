@@ -29,3 +29,6 @@ fn key(name: &str) -> Key {
     };
     Key::of(kind)
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,7 +243,8 @@ impl Keeper {
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = std::process::Command::new(program);
         command.arg(SUBCOMMAND).arg(&self.options.scope).arg(&self.options.name).arg(&self.options.data_dir);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
+        // Passwords may be in our environment, and it has no use for any of it.
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
         let mut child = command.spawn().map_err(failed)?;
         // It is reaped when it ends, in a thread that only waits: the guard is meant to outlive everything here.
         let reaper = std::thread::Builder::new().name("guard-reaper".to_owned()).stack_size(64 * 1024);

@@ -72,8 +72,9 @@ pub fn run(helper: Helper) -> ExitCode {
     ExitCode::from(code)
 }
 
-#[allow(clippy::disallowed_methods, reason = "paces retries of a command that nobody waits for in a loop of ours")]
+#[allow(clippy::disallowed_methods, reason = "paces the retries of a command")]
 async fn pause(pause: Duration) {
+    // pace: a server that did not answer, and an operation that is under way, are asked again; neither tells by itself.
     tokio::time::sleep(pause).await;
 }
 

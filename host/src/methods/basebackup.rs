@@ -34,6 +34,7 @@ pub(super) async fn run(request: &Request) -> Result<Outcome, PgError> {
     let server = &request.server;
     let passfile = server.prepare_source_password(source).await?;
     let mut program = server.binaries.program(Tool::PgBasebackup)?.args(arguments(server, source));
+    program = program.works_on(&server.settings.data_dir);
     if let Some(passfile) = passfile {
         program = program.env("PGPASSFILE", passfile);
     }
@@ -63,7 +64,8 @@ async fn pause() {
 
 fn arguments(server: &Server, source: &Source) -> Vec<String> {
     let settings = &server.settings;
-    let dsn = Dsn::to_source(settings, server.binaries.version(), &settings.accounts.replication, source);
+    let version = server.binaries.version();
+    let dsn = Dsn::to_source(settings, version, &settings.accounts.replication, source).noticing_silence(version);
     let mut arguments = vec![
         format!("--pgdata={}", settings.data_dir.display()),
         "-X".to_owned(),
@@ -108,7 +110,10 @@ mod tests {
         });
         let source = Source { name: "b".into(), host: "h".into(), port: "5433".into(), slot: None };
         let begin = "--pgdata=/data -X stream --dbname=dbname=postgres user=rep host=h port=5433 ";
-        assert_eq!(arguments(&server, &source).join(" "), format!("{begin}{expected}"));
+        let found = arguments(&server, &source).join(" ");
+        let (dsn, options) = found.split_once(" tcp_user_timeout=40000 ").unwrap();
+        assert!(dsn.starts_with(begin) && dsn.contains(" keepalives_idle=10 "), "{dsn}");
+        assert_eq!(options, expected);
     }
 
     #[test]

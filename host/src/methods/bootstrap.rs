@@ -23,8 +23,9 @@ pub async fn bootstrap_initdb(server: &Server, bootstrap: &BootstrapSettings) ->
     if let Some(file) = &password {
         program = program.arg(format!("--pwfile={}", file.path().display()));
     }
+    let program = program.arg(&server.settings.data_dir).works_on(&server.settings.data_dir);
     tracing::info!("running {}", program.command_line());
-    let output = program.arg(&server.settings.data_dir).succeed(NO_LIMIT).await?;
+    let output = program.succeed(NO_LIMIT).await?;
     tracing::debug!("initdb: {}", output.stdout.trim_end());
     drop(password);
     server.append_access(&bootstrap.pg_hba).await?;
@@ -95,7 +96,9 @@ pub async fn bootstrap_custom(
 fn custom_program(server: &Server, method: &MethodSettings) -> Result<Program, MethodError> {
     let command = method.command.as_deref().unwrap_or(&method.name);
     let words = split(command).map_err(|source| MethodError::Command { name: method.name.clone(), source })?;
-    Ok(Program::from_words(words).args(custom_arguments(&server.settings.scope, &server.settings.data_dir, method)))
+    let settings = &server.settings;
+    let arguments = custom_arguments(&settings.scope, &settings.data_dir, method);
+    Ok(Program::from_words(words).args(arguments).works_on(&settings.data_dir))
 }
 
 fn custom_arguments(scope: &str, data_dir: &Path, method: &MethodSettings) -> Vec<String> {

@@ -11,7 +11,7 @@ pub(super) async fn run(method: &MethodSettings, request: &Request) -> Result<Ou
         Ok(words) => words,
         Err(error) => return Ok(Outcome::TryNext(error.to_string())),
     };
-    let mut program = Program::from_words(words).args(arguments(method, request));
+    let mut program = Program::from_words(words).args(arguments(method, request)).works_on(&server.settings.data_dir);
     if let Some(source) = &request.source
         && let Some(passfile) = server.prepare_source_password(source).await?
     {

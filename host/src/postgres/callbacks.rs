@@ -88,6 +88,42 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// CB-04: a callback that can not be killed (that of another user, through sudo) is waited for. Here it left the
+    /// process group that is killed.
+    #[tokio::test]
+    async fn a_callback_that_can_not_be_killed_is_awaited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let stubborn = format!(
+            "setpgrp(0, getpgrp(getppid())) or exit 9; open(F, '>', '{0}'); close F; \
+             select(undef, undef, undef, 0.02) until -e '{1}'; open(F, '>>', '{2}'); print F \"first\\n\"; close F",
+            path("begun").display(),
+            path("release").display(),
+            path("log").display()
+        );
+        let script = path("stubborn.pl");
+        std::fs::write(&script, stubborn).unwrap();
+        let callbacks = Callbacks::new();
+        let until = async |what: &str, done: &dyn Fn() -> bool| {
+            let polled = async {
+                while !done() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), polled).await.unwrap_or_else(|_| panic!("{what}"));
+        };
+        callbacks.call(&format!("perl {}", script.display()), "on_start", "replica", "demo");
+        until("the first begins", &|| path("begun").exists()).await;
+        let second = format!("/bin/sh -c 'echo second >> {}' sh", path("log").display());
+        callbacks.call(&second, "on_role_change", "primary", "demo");
+        // The slot has taken the second one up, and waits for the first.
+        until("the second is taken up", &|| callbacks.roles.capacity() == WAITING_MAX).await;
+        std::fs::write(path("release"), "").unwrap();
+        let text = || std::fs::read_to_string(path("log")).unwrap_or_default();
+        until("both have run", &|| text().lines().count() == 2).await;
+        assert_eq!(text(), "first\nsecond\n");
+    }
+
     /// CB-03, CB-08
     #[tokio::test]
     async fn callbacks_run_in_order_and_a_new_one_ends_the_old_one() {

@@ -67,6 +67,14 @@ impl Dsn {
         dsn
     }
 
+    /// For programs that copy for hours: whose other end is silent for most of a minute, it is given up. Without it, what
+    /// waits for a machine that is gone waits as long as the kernel does, for hours.
+    pub fn noticing_silence(self, version: u32) -> Dsn {
+        let dsn = self.with("keepalives_idle", "10").with("keepalives_interval", "10").with("keepalives_count", "3");
+        // Milliseconds: for what was sent and nobody confirms, of which keepalives know nothing.
+        if version >= 120_000 { dsn.with("tcp_user_timeout", "40000") } else { dsn }
+    }
+
     /// How `account` reaches the local server.
     pub fn to_local(settings: &ServerSettings, version: u32, account: &Account, host: &str, port: u16) -> Dsn {
         let mut dsn = Dsn::for_account(settings, version, account);
@@ -184,6 +192,18 @@ mod tests {
         );
         let several = Source { host: "a,b".into(), port: "1,2".into(), ..source() };
         assert!(primary_conninfo(&settings, 120_000, &several).ends_with(" target_session_attrs=read-write"));
+    }
+
+    #[test]
+    fn a_silent_source_is_noticed() {
+        let settings = settings();
+        let dsn = |version| {
+            let account = &settings.accounts.replication;
+            Dsn::to_source(&settings, version, account, &source()).noticing_silence(version).to_string()
+        };
+        let keepalives = "keepalives_idle=10 keepalives_interval=10 keepalives_count=3";
+        assert!(dsn(110_000).ends_with(keepalives), "{}", dsn(110_000));
+        assert!(dsn(150_000).ends_with(&format!("{keepalives} tcp_user_timeout=40000")), "{}", dsn(150_000));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::binaries::{Binaries, Tool};
 use super::error::PgError;
+use super::mark;
 use regent_core::model::{ControlData, ControlState, DataDirectory, Lsn, Timeline};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
@@ -133,7 +134,7 @@ pub fn data_directory(path: &Path) -> DataDirectory {
     match (empty, exists("PG_VERSION"), exists("global/pg_control")) {
         (true, ..) => DataDirectory::Empty,
         (_, Err(error), _) | (_, _, Err(error)) => inaccessible(error),
-        (_, Ok(true), Ok(true)) => DataDirectory::Initialized,
+        (_, Ok(true), Ok(true)) => mark::read(path).map_or(DataDirectory::Initialized, DataDirectory::HalfRewound),
         _ => DataDirectory::Foreign,
     }
 }

@@ -82,6 +82,9 @@ pub enum PgError {
     /// The server ended while it was being started.
     #[error("the server ended while it was starting ({0})")]
     EndedAtStart(String),
+    /// pg_rewind was cut off here: no server can run on what it left.
+    #[error("pg_rewind from {0} was cut off half way in this data directory: no server can run on it")]
+    HalfRewound(String),
     /// Settings ask for something that is not allowed.
     #[error("{0}")]
     NotAllowed(String),

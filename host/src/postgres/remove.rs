@@ -3,6 +3,7 @@
 
 use super::Server;
 use super::error::{PgError, blocking};
+use super::orphans::end_strays;
 use super::process;
 use super::run;
 use std::fs;
@@ -54,7 +55,7 @@ impl Server {
         run::settled().await;
         match process::find_running(&self.settings.data_dir) {
             Some(running) => Err(PgError::Running(running.pid)),
-            None => Ok(()),
+            None => end_strays(&self.settings.data_dir).await.map(drop),
         }
     }
 }
@@ -73,7 +74,16 @@ fn outside(data_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
         .collect()
 }
 
+/// Begins with the control file: without it, what an interruption leaves is no data directory that a server could be
+/// started on, with holes in its data.
 fn wipe(data_dir: &Path) -> Result<(), PgError> {
+    let control = data_dir.join("global/pg_control");
+    match fs::remove_file(&control) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(PgError::io_at("remove", &control)(error));
+        }
+        _ => {}
+    }
     for (_, target) in outside(data_dir) {
         empty(&target)?;
     }

@@ -273,3 +273,32 @@ async fn encrypted(mut stream: TcpStream, host: &str, encryption: Encryption) ->
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
     Ok(Box::new(connector.connect(name, stream).await.map_err(failed())?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REW-06: `replication=1` and no database, so that an access rule for `replication` alone is enough.
+    #[tokio::test]
+    async fn a_replication_connection_names_no_database() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Tcp("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
+        let mut account = Account { username: Some("repl".to_owned()), ..Account::default() };
+        account.options.insert("sslmode".to_owned(), "disable".to_owned());
+        let asks = tokio::spawn(async move {
+            let limit = Duration::from_secs(60);
+            Replication::connect(&address, &account, limit).await.map(drop)
+        });
+        let (mut client, _) = listener.accept().await.unwrap();
+        let length = client.read_u32().await.unwrap();
+        let mut packet = vec![0; usize::try_from(length).unwrap() - 4];
+        client.read_exact(&mut packet).await.unwrap();
+        let text = String::from_utf8_lossy(&packet[4..]).into_owned();
+        let words: Vec<&str> = text.split('\0').collect();
+        assert!(words.windows(2).any(|pair| pair == ["replication", "1"]), "{words:?}");
+        assert!(words.windows(2).any(|pair| pair == ["user", "repl"]), "{words:?}");
+        assert!(!words.contains(&"database"), "{words:?}");
+        drop(client);
+        assert!(asks.await.unwrap().is_err());
+    }
+}

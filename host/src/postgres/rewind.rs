@@ -4,13 +4,16 @@ use super::Server;
 use super::binaries::Tool;
 use super::connection::ask_remote;
 use super::conninfo::{self, Dsn};
+use super::control::control_data;
 use super::error::{PgError, blocking};
 use super::files::{self, FollowTarget, Wanted};
+use super::mark;
+use super::orphans::end_strays;
 use super::process;
 use super::run::{self, Output, Program};
-use regent_core::model::{Account, CommandOption, Source};
+use regent_core::model::{Account, CommandOption, ControlState, Source, Timeline};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::SimpleQueryRow;
 
@@ -39,13 +42,82 @@ impl Server {
         program.arg("--help").succeed(HELP_LIMIT).await.is_ok()
     }
 
-    /// Makes the stopped data directory a copy of what `source` has since they parted, for at most `limit`. An error
-    /// says that it did not succeed; what the data directory is worth then, only the control file knows.
-    pub async fn pg_rewind(&self, source: &Source, limit: Duration) -> Result<(), PgError> {
+    /// Makes the stopped data directory a copy of what `source`, which is on `timeline`, has since they parted, for at
+    /// most `limit`. From before pg_rewind writes until it has come to its end the directory is marked as half rewound;
+    /// so it stays when pg_rewind fails, or is given up by dropping the future, after it began to write. Of such a
+    /// directory only the same rewind again makes a whole one.
+    pub async fn pg_rewind(&self, source: &Source, timeline: Timeline, limit: Duration) -> Result<(), PgError> {
         self.refuse_if_running().await?;
-        self.archive_waiting_segments().await?;
-        let account = self.rewind_account();
+        end_strays(&self.settings.data_dir).await?;
+        let again = self.judge_mark(source, timeline)?;
+        // What the log holds of a half rewound directory was archived before the first attempt, or is the source's.
+        if !again {
+            self.archive_waiting_segments().await?;
+        }
         let restore_command = self.prepare_restore_command(source).await?;
+        self.shut_down_cleanly(again, limit).await?;
+        let mut unfinished = self.begin_rewind(source, timeline, again).await?;
+        let result = self.rewind_marked(source, restore_command, limit).await;
+        let result = match result {
+            Ok(()) if again => self.was_rewound().await,
+            other => other,
+        };
+        unfinished.end(result.is_ok()).await?;
+        result
+    }
+
+    /// Is this a rewind that was cut off? Then nothing but the same may be begun: see `half_rewound` in the core.
+    fn judge_mark(&self, source: &Source, timeline: Timeline) -> Result<bool, PgError> {
+        match mark::read(&self.settings.data_dir) {
+            None => Ok(false),
+            Some(mark) if mark.source == source.name && mark.timeline == timeline && mark.same_boot => Ok(true),
+            Some(mark) => Err(PgError::HalfRewound(mark.source)),
+        }
+    }
+
+    /// Nothing but what is whole may be started, or recovered.
+    pub(crate) fn refuse_half_rewound(&self) -> Result<(), PgError> {
+        mark::read(&self.settings.data_dir).map_or(Ok(()), |mark| Err(PgError::HalfRewound(mark.source)))
+    }
+
+    /// pg_rewind needs a data directory that was shut down. It would see to that itself, in the same way: but from the
+    /// mark on nothing else shall write.
+    async fn shut_down_cleanly(&self, again: bool, limit: Duration) -> Result<(), PgError> {
+        let state = control_data(&self.binaries, &self.settings.data_dir).await?.state;
+        if matches!(state, ControlState::ShutDown | ControlState::ShutDownInRecovery) {
+            return Ok(());
+        }
+        // Its last deed is to write the control file: what was cut off after that is no beginning for it.
+        if again {
+            return Err(PgError::NotAllowed(format!("pg_rewind was cut off at its end ({state:?}) and can not go on")));
+        }
+        self.single_user_recovery(limit).await
+    }
+
+    async fn begin_rewind(&self, source: &Source, timeline: Timeline, again: bool) -> Result<Unfinished, PgError> {
+        let data_dir = self.settings.data_dir.clone();
+        let folder = data_dir.clone();
+        let before = blocking(move || if again { Ok(None) } else { mark::fingerprint(&folder).map(Some) }).await?;
+        // Not on a thread of its own: that would set the mark also for a rewind that was given up meanwhile.
+        mark::set(&data_dir, &source.name, timeline)?;
+        Ok(Unfinished { data_dir, before, over: false })
+    }
+
+    /// pg_rewind ends well also where it finds nothing to do: then the mixture stays what it is.
+    async fn was_rewound(&self) -> Result<(), PgError> {
+        match control_data(&self.binaries, &self.settings.data_dir).await?.state {
+            ControlState::InArchiveRecovery => Ok(()),
+            state => Err(PgError::NotAllowed(format!("pg_rewind found nothing to do ({state:?})"))),
+        }
+    }
+
+    async fn rewind_marked(
+        &self,
+        source: &Source,
+        restore_command: Option<String>,
+        limit: Duration,
+    ) -> Result<(), PgError> {
+        let account = self.rewind_account();
         let passfile = self.rewind_password_file();
         let text = conninfo::password_file(account, &source.host, &source.port);
         let has_password = text.is_some();
@@ -109,7 +181,11 @@ impl Server {
         let version = self.binaries.version();
         let dsn = Dsn::to_source(&self.settings, version, account, source);
         let dsn = if version >= 100_000 { dsn.with("target_session_attrs", "read-write") } else { dsn };
+        let dsn = dsn.noticing_silence(version);
         let mut program = self.binaries.program(Tool::PgRewind)?.env("PGOPTIONS", "-c statement_timeout=0");
+        if version >= 130_000 {
+            program = program.arg("--no-ensure-shutdown");
+        }
         let elsewhere = self.settings.config_dir != self.settings.data_dir;
         // Only from 15 on does it find a configuration file outside of the data directory.
         if can_restore && (version >= 150_000 || version >= 130_000 && !elsewhere) {
@@ -119,7 +195,8 @@ impl Server {
             }
         }
         program = program.arg("-D").arg(&self.settings.data_dir).arg("--source-server").arg(dsn.to_string());
-        Ok(program.args(option_arguments(&self.settings.rewind_options, &OWN_OPTIONS, "pg_rewind")))
+        let options = option_arguments(&self.settings.rewind_options, &OWN_OPTIONS, "pg_rewind");
+        Ok(program.args(options).works_on(&self.settings.data_dir))
     }
 
     /// Until 10, pg_rewind copied the source's slots.
@@ -147,6 +224,8 @@ impl Server {
     /// control file says "shut down" afterwards. Standard input is empty, so that it ends by itself (HA-10).
     pub async fn single_user_recovery(&self, limit: Duration) -> Result<(), PgError> {
         self.refuse_if_running().await?;
+        self.refuse_half_rewound()?;
+        end_strays(&self.settings.data_dir).await?;
         self.archive_waiting_segments().await?;
         self.clear_archive_status().await?;
         let data_dir = self.settings.data_dir.clone();
@@ -161,7 +240,7 @@ impl Server {
         for (name, value) in options {
             program = program.arg("-c").arg(format!("{name}={value}"));
         }
-        let output = program.arg("template1").succeed(limit).await?;
+        let output = program.arg("template1").works_on(&self.settings.data_dir).succeed(limit).await?;
         tracing::info!("crash recovery is done: {}", output.stderr.trim_end());
         Ok(())
     }
@@ -203,6 +282,45 @@ impl Server {
         }
         Err(last)
     }
+}
+
+/// A rewind under way. Given up, or failed, it leaves its mark, unless nothing was written.
+struct Unfinished {
+    data_dir: PathBuf,
+    /// The fingerprint before it began; `None`: something was written before that.
+    before: Option<u64>,
+    over: bool,
+}
+
+impl Unfinished {
+    async fn end(&mut self, rewound: bool) -> Result<(), PgError> {
+        self.over = true;
+        let (data_dir, before) = (self.data_dir.clone(), self.before);
+        blocking(move || if rewound { mark::clear(&data_dir) } else { keep_or_clear(&data_dir, before) }).await
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let (data_dir, before) = (self.data_dir.clone(), self.before);
+        run::once_ended(async move {
+            if let Err(error) = blocking(move || keep_or_clear(&data_dir, before)).await {
+                tracing::warn!("the mark of the cancelled rewind stays: {error}");
+            }
+        });
+    }
+}
+
+/// A rewind that failed before it wrote anything has done no harm.
+fn keep_or_clear(data_dir: &Path, before: Option<u64>) -> Result<(), PgError> {
+    if before.is_some_and(|before| mark::fingerprint(data_dir).is_ok_and(|now| now == before)) {
+        return mark::clear(data_dir);
+    }
+    tracing::warn!("pg_rewind had begun to write: the data directory is half rewound, and no server is started on it");
+    Ok(())
 }
 
 /// Options as arguments, without those that are not the user's to give.

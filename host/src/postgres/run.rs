@@ -2,9 +2,11 @@
 //! what they do.
 
 use super::error::PgError;
+use super::process;
+use regent_core::model::Postmaster;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -34,6 +36,16 @@ static ENDING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::
 /// How much of what cancelled work left is still to be cleared away.
 static CLEARING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
+/// Tells every process that works on a data directory for us: whose work it is, and on which directory.
+pub(super) const WORK_VARIABLE: &str = "REGENT_WORK";
+
+/// The value of [`WORK_VARIABLE`] for work of this daemon on `data_dir`.
+fn work_value(daemon: Postmaster, data_dir: &Path) -> OsString {
+    let mut value = OsString::from(format!("{}:{}:", daemon.pid, daemon.start_ticks));
+    value.push(data_dir);
+    value
+}
+
 /// A program to run.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -41,6 +53,14 @@ pub struct Program {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: Option<PathBuf>,
+}
+
+/// PostgreSQL's programs refuse to run in a folder that is gone, as ours may be: then there is nothing to be relative to,
+/// and any other folder serves (OPS-09).
+pub(super) fn leave_removed_folder() {
+    if std::env::current_dir().is_err() && std::env::set_current_dir("/").is_ok() {
+        tracing::warn!("the folder that the daemon was started in is gone: it works in / now");
+    }
 }
 
 /// How a program ended.
@@ -91,6 +111,16 @@ impl Program {
         self
     }
 
+    /// Changing what lies in `data_dir`: whoever does so for a daemon that died is ended before anybody else begins
+    /// (see `end_strays`), with everything that it started.
+    pub(crate) fn works_on(self, data_dir: &Path) -> Program {
+        let Some(daemon) = process::identify(std::process::id().cast_signed()) else {
+            return self;
+        };
+        let value = work_value(daemon, data_dir);
+        self.env(WORK_VARIABLE, value)
+    }
+
     /// Its name, for messages.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
@@ -107,6 +137,7 @@ impl Program {
     }
 
     fn command(&self) -> tokio::process::Command {
+        leave_removed_folder();
         let mut command = tokio::process::Command::new(&self.path);
         command.args(&self.arguments).env_clear().envs(child_environment()).envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).process_group(0);

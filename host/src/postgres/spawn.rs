@@ -19,6 +19,7 @@ pub(super) fn spawn_session(
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<i32, PgError> {
+    super::run::leave_removed_folder();
     let failed = || PgError::io_at("start", program);
     let attributes = attributes().map_err(|errno| failed()(errno.into()))?;
     let mut files = PosixSpawnFileActions::init().map_err(|errno| failed()(errno.into()))?;

@@ -3,7 +3,7 @@
 use super::binaries::Tool;
 use super::error::{PgError, blocking};
 use super::files::{self, Wanted, Written};
-use super::orphans::end_orphans;
+use super::orphans::{end_orphans, end_strays};
 use super::process::{self, ended};
 use super::watch::StatusWatch;
 use super::{Server, run, spawn};
@@ -41,6 +41,8 @@ impl Server {
         if let Some(running) = process::find_running(data_dir) {
             return Err(PgError::Running(running.pid));
         }
+        self.refuse_half_rewound()?;
+        end_strays(data_dir).await?;
         if end_orphans(data_dir).await? > 0 {
             tracing::info!("processes of the last server outlived their postmaster and were ended");
         }

@@ -72,7 +72,7 @@ fn futures_stay_small() {
     let source = source();
     let sizes = [
         ("start", size_of_val(&server.start(&wanted, limit))),
-        ("pg_rewind", size_of_val(&server.pg_rewind(&source, limit))),
+        ("pg_rewind", size_of_val(&server.pg_rewind(&source, regent_core::model::Timeline(1), limit))),
         ("replicate_from", size_of_val(&server.replicate_from(&source, limit))),
         ("single_user_recovery", size_of_val(&server.single_user_recovery(limit))),
         ("follow", size_of_val(&server.follow(&mut sql, &wanted))),

@@ -11,7 +11,7 @@ scope: batman
 name: &me postgresql0
 restapi: {listen: '127.0.0.1:8008', connect_address: 127.0.0.1:8008, authentication: {username: admin, password: hush}}
 etcd3: {hosts: ['127.0.0.1:2379', "h2:2379"], protocol: https}
-log: {level: INFO, format: '%(asctime)s %(levelname)-8s: %(message)s', loggers: {a: DEBUG}, file_size: 25MB, mode: 0644}
+log: {level: INFO, format: '%(asctime)s %(levelname)-8s: %(message)s', loggers: {a: DEBUG}, file_size: 25000000, mode: 0644}
 bootstrap:
   dcs:
     ttl: 30

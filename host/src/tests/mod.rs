@@ -3,4 +3,3 @@
 
 mod configuration;
 pub(crate) mod damage;
-mod store;

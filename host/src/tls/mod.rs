@@ -1,17 +1,16 @@
-//! TLS to PostgreSQL servers as libpq's `sslmode` and its companions describe it, done with rustls. It opens no
-//! connection and knows no server.
+//! Certificates and keys as every room reads them, and TLS to PostgreSQL servers as libpq's `sslmode` and its
+//! companions describe it, done with rustls. It opens no connection and knows no server.
 
 mod key;
+mod servers;
 
 pub use key::{private_key, private_key_pem};
+pub use servers::{Names, any_server, trusted_server};
 
 use regent_core::model::Account;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,11 +42,15 @@ pub fn encryption(account: &Account, over_socket: bool) -> Result<Encryption, Tl
         return Ok(Encryption::None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match (mode, option("sslrootcert")) {
-        ("allow" | "prefer", _) | ("require", None) => Arc::new(AnyServer { provider: provider.clone() }),
+    let trusted = |root: Option<&str>, names| {
+        let root = root.ok_or_else(|| TlsError("this sslmode needs sslrootcert".into()))?;
+        trusted_server(&provider, Path::new(root), revocations(account)?, names)
+    };
+    let verifier = match (mode, option("sslrootcert")) {
+        ("allow" | "prefer", _) | ("require", None) => any_server(&provider),
         // A root certificate given with `require` is used like with `verify-ca`.
-        ("require" | "verify-ca", root) => trusted(provider.clone(), root, account, Names::Any)?,
-        ("verify-full", root) => trusted(provider.clone(), root, account, Names::MustMatch)?,
+        ("require" | "verify-ca", root) => trusted(root, Names::Any)?,
+        ("verify-full", root) => trusted(root, Names::MustMatch)?,
         (other, _) => return Err(TlsError(format!("sslmode {other:?} is not known"))),
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -71,8 +74,16 @@ fn unusable(path: &Path, error: &dyn std::fmt::Display) -> TlsError {
     TlsError(format!("{} cannot be used: {error}", path.display()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unusable(path, &error))
+/// Reads the certificates in a file: one at least.
+///
+/// # Errors
+/// When it cannot be read, or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    match found {
+        Ok(found) if found.is_empty() => Err(unusable(path, &"holds no certificate")),
+        found => found.map_err(|error| unusable(path, &error)),
+    }
 }
 
 fn revocations(account: &Account) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
@@ -87,126 +98,6 @@ fn revocations(account: &Account) -> Result<Vec<CertificateRevocationListDer<'st
         lists.extend(read.map_err(|error| unusable(&file, &error))?);
     }
     Ok(lists)
-}
-
-fn trusted(
-    provider: Arc<CryptoProvider>,
-    root: Option<&str>,
-    account: &Account,
-    names: Names,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let root = root.ok_or_else(|| TlsError("this sslmode needs sslrootcert".into()))?;
-    let anchors = certificates(Path::new(root))?;
-    let mut store = RootCertStore::empty();
-    for anchor in &anchors {
-        store.add(anchor.clone()).map_err(|error| unusable(Path::new(root), &error))?;
-    }
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
-        .with_crls(revocations(account)?)
-        .allow_unknown_revocation_status()
-        .build()
-        .map_err(|error| TlsError(error.to_string()))?;
-    Ok(Arc::new(TrustedServer { chain, anchors, names }))
-}
-
-/// `verify-ca` does not look at names, `verify-full` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
-    Any,
-    MustMatch,
-}
-
-/// A server whose certificate leads to a configured anchor, or is one: a self-signed certificate that is its own CA is
-/// common, and the chain builder refuses a CA as a server.
-#[derive(Debug)]
-struct TrustedServer {
-    chain: Arc<WebPkiServerVerifier>,
-    anchors: Vec<CertificateDer<'static>>,
-    names: Names,
-}
-
-impl ServerCertVerifier for TrustedServer {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.anchors.iter().any(|anchor| anchor == end_entity) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.names == Names::Any => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
-/// Whoever answers: what `prefer` and `require` mean without a root certificate.
-#[derive(Debug)]
-struct AnyServer {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

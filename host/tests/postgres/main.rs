@@ -126,7 +126,7 @@ async fn rejoin(a: &Node, b: &Node) {
     let control = postgres::control_data(&a.server.binaries, &settings.data_dir).await.unwrap();
     assert_eq!(control.state, ControlState::ShutDown);
     assert!(control.can_rewind && a.server.has_pg_rewind().await);
-    a.server.pg_rewind(&b.as_source(None), LIMIT).await.unwrap();
+    a.server.pg_rewind(&b.as_source(None), Timeline(2), LIMIT).await.unwrap();
     let wanted = Wanted::replica(FollowTarget::Source(b.as_source(None)));
     let started = a.server.start(&wanted, LIMIT).await.unwrap();
     assert_eq!(started.status, PostmasterStatus::Standby);
@@ -228,6 +228,32 @@ fn a_changed_parameter_waits_for_its_restart() {
     });
 }
 
+/// HA-31: one statement tells a primary's health check, its heartbeat and its members' standing all that they need.
+#[test]
+fn monitoring_is_one_statement() {
+    as_postgres("monitoring_is_one_statement", async {
+        let world = World::new();
+        let a = world.node("a").await;
+        a.make_primary().await;
+        let version = a.server.binaries.version();
+        let mut watched = a.sql();
+        postgres::monitor(&mut watched, version).await.unwrap();
+        // Every statement outside of a transaction is given the next number of its session.
+        let own = "SELECT split_part(virtualtransaction, '/', 2) FROM pg_locks \
+                   WHERE pid = pg_backend_pid() AND locktype = 'virtualxid'";
+        let mut numbers: Vec<u64> = Vec::new();
+        for asked in [false, false, true] {
+            if asked {
+                postgres::monitor(&mut watched, version).await.unwrap();
+            }
+            let rows = watched.rows("the number", own, LIMIT).await.unwrap();
+            numbers.push(rows[0].get(0).unwrap().parse().unwrap());
+        }
+        assert_eq!((numbers[1] - numbers[0], numbers[2] - numbers[1]), (1, 2), "{numbers:?}");
+        world.stop().await;
+    });
+}
+
 /// BOOT-02: the script gets a connection string and a password file; when it fails, so does the bootstrap.
 #[test]
 fn bootstrap_makes_the_accounts_and_runs_the_script() {
@@ -250,6 +276,14 @@ fn bootstrap_makes_the_accounts_and_runs_the_script() {
         let roles = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'";
         let rows = Connection::new(&a.server, Purpose::Work).rows("roles", roles, LIMIT).await.unwrap();
         assert_eq!(rows[0].get(0), Some("admin replicator rewinder"));
+        // REW-07: what pg_rewind asks a source for, and nothing more.
+        let granted = "SELECT string_agg(proname || '(' || pg_get_function_identity_arguments(oid) || ')', ' ' ORDER BY 1) \
+             FROM (SELECT oid, proname FROM pg_proc WHERE NOT has_function_privilege('public', oid, 'EXECUTE') \
+             AND has_function_privilege('rewinder', oid, 'EXECUTE')) AS granted";
+        let rows = Connection::new(&a.server, Purpose::Work).rows("grants", granted, LIMIT).await.unwrap();
+        let granted = rows[0].get(0).unwrap_or_default().to_owned();
+        let names = ["pg_ls_dir(", "pg_stat_file(", "pg_read_binary_file("];
+        assert!(names.iter().all(|name| granted.contains(name)) && granted.matches('(').count() == 4, "{granted}");
         let failing = BootstrapSettings { post_bootstrap: Some("/bin/false".into()), ..BootstrapSettings::default() };
         assert!(post_bootstrap(&a.server, &failing).await.is_err());
         world.stop().await;

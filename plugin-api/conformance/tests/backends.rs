@@ -36,6 +36,8 @@ fn the_etcd_backend_keeps_the_contract() {
 fn on_an_ensemble_that_lost_one(backend: &str, more: &[&str]) {
     let mut servers = Etcd::ensemble(3);
     servers[1].kill();
+    servers[0].wait();
+    servers[2].wait();
     let hosts: Vec<_> = servers.iter().map(Etcd::address).collect();
     let mut options = options(backend, &format!("{{\"hosts\": {hosts:?}}}"), Duration::from_secs(2));
     // What is the same wherever the servers are.

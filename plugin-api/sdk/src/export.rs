@@ -5,7 +5,7 @@ use crate::{Backend, Cancellations, Cx, DcsError, ErrorKind, OpenArgs, Result, W
 use regent_plugin_api::abi;
 use regent_plugin_api::millis;
 use regent_plugin_api::private::abi_stable::sabi_trait::TD_Opaque;
-use regent_plugin_api::private::abi_stable::std_types::{ROption, RSlice, RStr};
+use regent_plugin_api::private::abi_stable::std_types::{ROption, RSlice, RStr, Tuple2};
 use regent_plugin_api::private::convert;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +27,12 @@ pub fn capabilities<B: Backend>() -> abi::Capabilities {
         max_ttl: Duration::from_secs(1),
         max_value_bytes: 0,
     };
-    convert::capabilities_to(catch(B::capabilities).unwrap_or(nothing))
+    let mut capabilities = convert::capabilities_to(catch(B::capabilities).unwrap_or(nothing));
+    let settings = catch(B::settings).unwrap_or_default();
+    if !settings.is_empty() {
+        capabilities.ext.push(Tuple2(abi::SETTINGS.into(), settings.join(",").into()));
+    }
+    capabilities
 }
 
 /// The body of the exported `check_config`.

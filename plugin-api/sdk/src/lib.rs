@@ -51,6 +51,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn open(args: &OpenArgs, cancellations: Cancellations) -> Result<Self>;
     /// What the backend can do.
     fn capabilities() -> Capabilities;
+    /// The settings that the section may hold, for `regent plugin check`; none where they are not told.
+    fn settings() -> &'static [&'static str] {
+        &[]
+    }
     /// Looks at the configuration section.
     fn check_config(config_json: &str) -> Result<()>;
     /// One consistent reading of all keys that have not expired.

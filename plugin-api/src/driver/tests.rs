@@ -19,12 +19,21 @@ struct Stage {
     moved: Condvar,
     /// Calls begun so far.
     begun: AtomicUsize,
+    /// With which sections objects were opened, and which they were told of.
+    sections: Mutex<Vec<String>>,
 }
 
 impl Stage {
     const fn new(waiting: usize) -> Stage {
         let (opened, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Stage { opened, waiting, door: Mutex::new(false), moved: Condvar::new(), begun }
+        Stage {
+            opened,
+            waiting,
+            door: Mutex::new(false),
+            moved: Condvar::new(),
+            begun,
+            sections: Mutex::new(Vec::new()),
+        }
     }
 
     fn set_door(&self, open: bool) {
@@ -32,7 +41,8 @@ impl Stage {
         self.moved.notify_all();
     }
 
-    fn open_object(&'static self) -> RResult<BackendBox, abi::Error> {
+    fn open_object(&'static self, args: &OpenArgs) -> RResult<BackendBox, abi::Error> {
+        self.sections.lock().unwrap().push(format!("open {}", args.config_json));
         let waits = self.opened.fetch_add(1, Ordering::SeqCst) < self.waiting;
         RResult::ROk(abi::Backend_TO::from_value(Sometimes { stage: self, waits }, TD_Opaque))
     }
@@ -92,8 +102,15 @@ impl abi::Backend for Sometimes {
         self.answer(ttl_ms)
     }
 
-    fn reload(&self, _: RStr<'_>) -> Res<abi::Reload> {
-        self.answer(abi::Reload::APPLIED)
+    fn reload(&self, section: RStr<'_>) -> Res<abi::Reload> {
+        self.stage.sections.lock().unwrap().push(section.to_string());
+        match section.as_str() {
+            "restart" => self.answer(abi::Reload::REOPEN_NEEDED),
+            "nonsense" => {
+                convert::result_to(Err::<abi::Reload, _>(DcsError::new(ErrorKind::Invalid, "no sense")), |said| said)
+            }
+            _ => self.answer(abi::Reload::APPLIED),
+        }
     }
 
     fn delete_cluster(&self, _: Call) -> Res<()> {
@@ -120,8 +137,8 @@ extern "C" fn check_config(_: RStr<'_>) -> Res<()> {
 /// A backend whose objects are on a stage of their own.
 macro_rules! backend_on {
     ($stage:ident) => {{
-        extern "C" fn open(_: OpenArgs) -> Res<BackendBox> {
-            $stage.open_object()
+        extern "C" fn open(args: OpenArgs) -> Res<BackendBox> {
+            $stage.open_object(&args)
         }
         let root = DcsPlugin { name, capabilities, check_config, open }.leak_into_prefix();
         Backend::open(&Plugin::of_root(root), options()).await.unwrap()
@@ -222,4 +239,21 @@ async fn objects_that_come_back_are_forgiven() {
         eventually("it comes back", || backend.shared.missing.load(Ordering::SeqCst) == 0).await;
     }
     assert!(backend.load(LONG).await.is_ok());
+}
+
+/// What a backend takes while it runs counts for the objects to come; what it does not take changes nothing.
+#[tokio::test]
+async fn a_new_section_reaches_the_object() {
+    static STAGE: Stage = Stage::new(0);
+    let backend = backend_on!(STAGE);
+    for section in ["taken", "restart", "nonsense"] {
+        backend.reload(section.to_owned());
+    }
+    // The calls of an object follow each other.
+    assert!(backend.load(LONG).await.is_ok());
+    let object = backend.object().await.unwrap();
+    backend.leave_behind(&object, Fate::Broken, "the test says so");
+    assert!(backend.load(LONG).await.is_ok());
+    let seen = STAGE.sections.lock().unwrap().clone();
+    assert_eq!(seen, ["open {}", "taken", "restart", "nonsense", "open taken"]);
 }

@@ -37,7 +37,10 @@ impl Reply {
     #[doc(hidden)]
     pub fn of(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Reply {
         let header = |(name, value): &(&'static str, &'static str)| {
-            (reqwest::header::HeaderName::from_bytes(name.as_bytes()).ok(), reqwest::header::HeaderValue::from_static(value))
+            (
+                reqwest::header::HeaderName::from_bytes(name.as_bytes()).ok(),
+                reqwest::header::HeaderValue::from_static(value),
+            )
         };
         let headers = headers.iter().map(header).filter_map(|(name, value)| Some((name?, value))).collect();
         Reply { status, headers, body: body.as_bytes().to_vec() }

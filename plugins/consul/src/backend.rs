@@ -1,7 +1,7 @@
 //! The backend itself: the operations of the contract, each a request or two.
 
 use crate::call::Agent;
-use crate::config::{Config, Fixed};
+use crate::config::{Config, Fixed, SETTINGS};
 use crate::memory::Memory;
 use crate::service::Catalogue;
 use crate::session::Session;
@@ -77,6 +77,10 @@ impl Backend for Consul {
             max_ttl: TTL_MAX,
             max_value_bytes: VALUE_BYTES_MAX,
         }
+    }
+
+    fn settings() -> &'static [&'static str] {
+        SETTINGS
     }
 
     fn check_config(config_json: &str) -> Result<()> {

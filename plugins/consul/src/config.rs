@@ -8,6 +8,26 @@ use regent_plugin_sdk::Result;
 /// The port of an agent's HTTP API.
 const PORT: u16 = 8500;
 
+/// What the section may hold.
+pub(crate) const SETTINGS: &[&str] = &[
+    "host",
+    "url",
+    "port",
+    "scheme",
+    "token",
+    "verify",
+    "cacert",
+    "cert",
+    "key",
+    "dc",
+    "consistency",
+    "checks",
+    "register_service",
+    "service_tags",
+    "service_check_interval",
+    "service_check_tls_server_name",
+];
+
 /// What the section says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {

@@ -152,7 +152,9 @@ impl Agent {
 
     /// The request for all keys that begin so.
     pub fn reading(&self, prefix: &str) -> Request {
-        Request::get(format!("kv/{}", encoded(prefix.as_bytes()))).with("recurse", "").consistency(self.soft().consistency)
+        Request::get(format!("kv/{}", encoded(prefix.as_bytes())))
+            .with("recurse", "")
+            .consistency(self.soft().consistency)
     }
 }
 

@@ -99,9 +99,10 @@ pub(crate) struct Node {
     pub value: Option<String>,
     /// It is a folder.
     pub dir: bool,
-    nodes: Vec<Node>,
+    /// What is in it.
+    pub nodes: Vec<Node>,
     /// Seconds that are left.
-    ttl: Option<i64>,
+    pub ttl: Option<i64>,
     /// Its version.
     #[serde(rename = "modifiedIndex")]
     pub index: u64,

@@ -3,7 +3,7 @@
 use crate::api::{Request, Said, failed};
 use crate::call::Servers;
 use crate::memory::{self, Memory};
-use regent_dcs_common::etcd::Config;
+use regent_dcs_common::etcd::{Config, SETTINGS};
 use regent_dcs_common::retry::Repeat;
 use regent_dcs_common::{Keys, Runtime};
 use regent_plugin_sdk::{
@@ -63,6 +63,10 @@ impl Backend for Etcd {
             max_ttl: TTL_MAX,
             max_value_bytes: VALUE_BYTES_MAX,
         }
+    }
+
+    fn settings() -> &'static [&'static str] {
+        SETTINGS
     }
 
     fn check_config(config_json: &str) -> Result<()> {

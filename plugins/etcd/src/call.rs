@@ -10,7 +10,7 @@ use regent_dcs_common::etcd::{Config, SHARE_MIN, Topology, Way, discovery, share
 use regent_dcs_common::http::{self, Fault, Http, Reply};
 use regent_dcs_common::retry::{PAUSE, Repeat, TRY_MIN, rest};
 use regent_plugin_sdk::{Cx, DcsError, ErrorKind, OpenArgs, Result, log};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -44,34 +44,43 @@ pub(crate) struct Servers {
 struct State {
     config: Config,
     plain: Http,
-    /// Where servers encrypt; the reason, where certificates can not be looked at.
-    secure: std::result::Result<Http, String>,
+    /// Where servers encrypt; the reason, where certificates can not be looked at. Made when such a server is met: it
+    /// reads all authorities that the system trusts.
+    secure: OnceLock<std::result::Result<Http, String>>,
     authorization: Option<String>,
+    dns: Dns,
+    patience: Duration,
 }
 
 impl State {
     fn new(config: Config, dns: &Dns, patience: Duration) -> Result<State> {
-        let secure = config.tls.https(true).and_then(|tls| Http::new(tls, patience, Some(dns.clone())));
-        let must = config.named.iter().any(|server| server.tls);
-        if let Some(why) = secure.as_ref().err().filter(|_| must) {
-            return Err(failed(ErrorKind::Invalid, why));
-        }
+        let invalid = |why: &str| failed(ErrorKind::Invalid, why);
         // Nobody's certificate is seen by this one.
         let plain = config.tls.https(false).and_then(|tls| Http::new(tls, patience, Some(dns.clone())));
-        let plain = plain.map_err(|why| failed(ErrorKind::Invalid, &why))?;
+        let plain = plain.map_err(|why| invalid(&why))?;
         let authorization = config.credentials.as_ref().map(|who| {
             let pair = format!("{}:{}", who.username, who.password);
             format!("Basic {}", STANDARD.encode(pair))
         });
-        Ok(State { config, plain, secure, authorization })
+        let must = config.named.iter().any(|server| server.tls);
+        let secure = OnceLock::new();
+        let state = State { config, plain, secure, authorization, dns: dns.clone(), patience };
+        if must {
+            state.secure().map_err(invalid)?;
+        }
+        Ok(state)
+    }
+
+    fn secure(&self) -> std::result::Result<&Http, &str> {
+        let made = self.secure.get_or_init(|| {
+            let tls = self.config.tls.https(true)?;
+            Http::new(tls, self.patience, Some(self.dns.clone()))
+        });
+        made.as_ref().map_err(String::as_str)
     }
 
     fn http(&self, server: &Endpoint) -> std::result::Result<&Http, Fault> {
-        match (server.tls, &self.secure) {
-            (false, _) => Ok(&self.plain),
-            (true, Ok(http)) => Ok(http),
-            (true, Err(why)) => Err(Fault::Unsent(why.clone())),
-        }
+        if server.tls { self.secure().map_err(|why| Fault::Unsent(why.to_owned())) } else { Ok(&self.plain) }
     }
 }
 
@@ -123,7 +132,7 @@ impl Servers {
                 }
                 tried = true;
                 *tries = tries.saturating_sub(1);
-                match self.attempt(server, share, request).await {
+                match self.attempt(server, share, repeat, request).await {
                     (Meaning::Final(said), place) => return Ok(Answer { said, place, unsure }),
                     (Meaning::Refused(_, why), _) if unsure => return Err(over(true, &why)),
                     (Meaning::Refused(kind, why), _) => return Err(failed(kind, &format!("{server}: {why}"))),
@@ -146,7 +155,13 @@ impl Servers {
     }
 
     /// One try with one server.
-    async fn attempt(self: &Arc<Self>, server: &Endpoint, share: Duration, request: &Request) -> (Meaning, Place) {
+    async fn attempt(
+        self: &Arc<Self>,
+        server: &Endpoint,
+        share: Duration,
+        repeat: Repeat,
+        request: &Request,
+    ) -> (Meaning, Place) {
         let answer = tokio::time::timeout(share, self.send(server, request)).await;
         let answer = answer.unwrap_or_else(|_| {
             // Whether it was connected in that time is not known.
@@ -154,7 +169,9 @@ impl Servers {
         });
         let (meaning, place) = match answer {
             Ok(reply) => {
-                let meaning = self.check_term(&reply).map_or_else(Meaning::Again, |()| api::meaning(&reply));
+                // A write that was done was agreed on: whoever tells so need not know the newest term yet.
+                let current = if repeat == Repeat::Read { self.check_term(&reply) } else { Ok(()) };
+                let meaning = current.map_or_else(Meaning::Again, |()| api::meaning(&reply));
                 (meaning, Place::of(&reply))
             }
             Err(fault) => (Meaning::Again(fault), Place::default()),

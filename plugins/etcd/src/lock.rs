@@ -93,11 +93,8 @@ impl Etcd {
     /// It is ours; now what goes with it.
     async fn taken(&self, cx: &Cx, event: &Event, name: &str, also: &[Write]) -> Lease {
         self.memory().wrote(&self.keys.leader(), name, event.node.index);
-        let lease = Lease {
-            session: event.node.created.to_string(),
-            version: event.node.index.to_string(),
-            ttl: self.ttl(),
-        };
+        let lease =
+            Lease { session: event.node.created.to_string(), version: event.node.index.to_string(), ttl: self.ttl() };
         self.write_along(cx, also).await;
         lease
     }

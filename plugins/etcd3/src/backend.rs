@@ -6,7 +6,7 @@ use crate::session::{Pace, Session};
 use crate::transport::{Timing, Transport};
 use crate::watch::{Cursor, Watching};
 use etcd_client::{DeleteOptions, GetOptions};
-use regent_dcs_common::etcd::Config;
+use regent_dcs_common::etcd::{Config, SETTINGS};
 use regent_dcs_common::{Keys, Runtime, clock};
 use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, Lease, OpenArgs, Result,
@@ -77,6 +77,10 @@ impl Backend for Etcd3 {
             max_ttl: TTL_MAX,
             max_value_bytes: VALUE_BYTES_MAX,
         }
+    }
+
+    fn settings() -> &'static [&'static str] {
+        SETTINGS
     }
 
     fn check_config(config_json: &str) -> Result<()> {

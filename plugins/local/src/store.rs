@@ -76,6 +76,10 @@ impl Backend for Local {
         }
     }
 
+    fn settings() -> &'static [&'static str] {
+        &["path"]
+    }
+
     fn check_config(config_json: &str) -> Result<()> {
         section(config_json).map(drop)
     }

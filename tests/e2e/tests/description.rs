@@ -32,7 +32,7 @@ async fn the_api_keeps_to_its_description() -> Result<()> {
     let mut command = Command::new(place.join("bin/schemathesis"));
     command.arg("run").arg(format!("http://127.0.0.1:{}/openapi.json", node.layout.rest_port));
     command.args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--seed", "20"]);
-    command.args(["--workers", "1", "--max-time", "25", "--generation-database", "none", "--warnings", "off"]);
+    command.args(["--workers", "1", "--max-time", "20", "--generation-database", "none", "--warnings", "off"]);
     command.args(["--request-timeout", "60", "--suppress-health-check", "all", "--no-color"]);
     command.current_dir(folder.path()).env("HOME", folder.path()).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output()).await.context("schemathesis does not end")??;

@@ -1,4 +1,5 @@
 //! The real pgBackRest through the contract of commands: it clones a replica, and begins a cluster at a point in time.
+#![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 use anyhow::{Context, Result, ensure};
 use regent_harness::config::NodeLayout;

@@ -80,7 +80,8 @@ fn build(folder: &Path) -> Result<()> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(["build", "--quiet", "-p", "regent", "-p", "regent-dcs-local", "-p", "regent-dcs-etcd3"])
-        .args(["-p", "regent-dcs-consul"])
+        .args(["-p", "regent-dcs-consul", "-p", "regent-dcs-zookeeper", "-p", "regent-dcs-exhibitor"])
+        .args(["-p", "regent-dcs-etcd", "-p", "regent-dcs-mutants", "-p", "regent-dcs-conformance"])
         .current_dir(WORKSPACE);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);

@@ -22,6 +22,7 @@ use crate::sql::{self, Rows};
 use crate::state::ClusterState;
 use crate::store::StoreOutage;
 use crate::wait;
+use crate::zookeeper::ZooKeeper;
 
 /// How much of each log a failed test shows.
 const LOG_LINES: usize = 60;
@@ -37,8 +38,12 @@ pub enum Dcs {
     Local,
     /// A real etcd, over its v3 API.
     Etcd3,
+    /// A real etcd, over its v2 API.
+    Etcd,
     /// A real Consul.
     Consul,
+    /// A real ZooKeeper.
+    ZooKeeper,
 }
 
 type LocalChange = Box<dyn Fn(&NodeLayout, &mut Value)>;
@@ -132,13 +137,20 @@ impl ClusterBuilder {
         let folder = Folder::create(Account::unprivileged()?)?;
         let root = folder.root().to_owned();
         let store = root.join("store").join(format!("{}.db", self.scope));
-        let etcd = if self.dcs == Dcs::Etcd3 { Some(Etcd::start().await?) } else { None };
+        let etcd = match self.dcs {
+            Dcs::Etcd3 => Some(Etcd::start().await?),
+            Dcs::Etcd => Some(Etcd::start_with_v2().await?),
+            _ => None,
+        };
         let consul = if self.dcs == Dcs::Consul { Some(Consul::start().await?) } else { None };
+        let zookeeper = if self.dcs == Dcs::ZooKeeper { Some(ZooKeeper::start().await?) } else { None };
         let common = Common {
-            store: match (&etcd, &consul) {
-                (Some(etcd), _) => ("etcd3", json!({ "hosts": [etcd.address()] })),
-                (None, Some(consul)) => ("consul", json!({ "host": consul.address(), "register_service": true })),
-                (None, None) => ("local", json!({ "path": store })),
+            store: match (&etcd, &consul, &zookeeper) {
+                (Some(etcd), _, _) if self.dcs == Dcs::Etcd => ("etcd", json!({ "hosts": [etcd.address()] })),
+                (Some(etcd), _, _) => ("etcd3", json!({ "hosts": [etcd.address()] })),
+                (_, Some(consul), _) => ("consul", json!({ "host": consul.address(), "register_service": true })),
+                (_, _, Some(zookeeper)) => ("zookeeper", json!({ "hosts": [zookeeper.address()] })),
+                (None, None, None) => ("local", json!({ "path": store })),
             },
             plugins: root.join("plugins"),
             sockets: root.join("s"),
@@ -164,7 +176,8 @@ impl ClusterBuilder {
             let peer = peer.as_ref().filter(|_| self.peers.contains(&index));
             nodes.push(self.prepare_node(&folder, &common, layout, peer)?);
         }
-        Ok(Cluster { scope: self.scope, nodes, store, etcd, consul, peer, folder, finished: false, _ports: claimed })
+        let (scope, finished) = (self.scope, false);
+        Ok(Cluster { scope, nodes, store, etcd, consul, zookeeper, peer, folder, finished, _ports: claimed })
     }
 
     fn prepare_node(
@@ -196,6 +209,7 @@ pub struct Cluster {
     store: PathBuf,
     etcd: Option<Etcd>,
     consul: Option<Consul>,
+    zookeeper: Option<ZooKeeper>,
     peer: Option<Binaries>,
     folder: Folder,
     finished: bool,
@@ -465,10 +479,11 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn take_store_away(&self) -> Result<StoreOutage> {
-        match (&self.etcd, &self.consul) {
-            (Some(etcd), _) => StoreOutage::freeze(etcd.pid()),
-            (None, Some(consul)) => StoreOutage::freeze(consul.pid()),
-            (None, None) => StoreOutage::begin(&self.store),
+        match (&self.etcd, &self.consul, &self.zookeeper) {
+            (Some(etcd), _, _) => StoreOutage::freeze(etcd.pid()),
+            (_, Some(consul), _) => StoreOutage::freeze(consul.pid()),
+            (_, _, Some(zookeeper)) => StoreOutage::freeze(zookeeper.pid()),
+            (None, None, None) => StoreOutage::begin(&self.store),
         }
     }
 
@@ -493,6 +508,11 @@ impl Cluster {
     /// The Consul that the cluster is on, if it is.
     pub fn consul(&self) -> Option<&Consul> {
         self.consul.as_ref()
+    }
+
+    /// The ZooKeeper that the cluster is on, if it is.
+    pub fn zookeeper(&self) -> Option<&ZooKeeper> {
+        self.zookeeper.as_ref()
     }
 
     /// The cluster's folder.

@@ -28,6 +28,8 @@ pub struct Etcd {
     client: Port,
     peer: Port,
     pid: Mutex<i32>,
+    /// More arguments.
+    arguments: &'static [&'static str],
 }
 
 impl Etcd {
@@ -36,8 +38,20 @@ impl Etcd {
     /// # Errors
     /// When there is no etcd on this machine, or it does not come up.
     pub async fn start() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// The same with the older API, which servers offer only when they are told to.
+    ///
+    /// # Errors
+    /// As [`Etcd::start`].
+    pub async fn start_with_v2() -> Result<Self> {
+        Self::with(&["--enable-v2=true"]).await
+    }
+
+    async fn with(arguments: &'static [&'static str]) -> Result<Self> {
         let folder = Folder::create(Account::unprivileged()?)?;
-        let etcd = Self { folder, client: ports::claim()?, peer: ports::claim()?, pid: Mutex::new(0) };
+        let etcd = Self { folder, client: ports::claim()?, peer: ports::claim()?, pid: Mutex::new(0), arguments };
         etcd.up().await?;
         Ok(etcd)
     }
@@ -57,7 +71,7 @@ impl Etcd {
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
         // Alone it has nobody to wait for when it comes back: an outage ends when it is started again.
-        command.args(["--heartbeat-interval", "50", "--election-timeout", "250"]);
+        command.args(["--heartbeat-interval", "50", "--election-timeout", "250"]).args(self.arguments);
         command.current_dir(root).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let pid = reaper::spawn(self.folder.account().apply(&mut command))
             .context("cannot start etcd: tests/setup.sh says how to get it")?;

@@ -1,10 +1,9 @@
 //! A daemon's turn: news are folded, decisions are made until one says to wait, and each is begun.
 
 use crate::daemon::{Daemon, News};
-use crate::store::{Answer, Input};
 use crate::world::{Event, Step, World};
 use regent_core::decide::{Action, GuardOrder, Verdict, decide, guard_order};
-use regent_core::model::{Errand, Moment, RunningTask, StopMode, StoreCall, Task};
+use regent_core::model::{Errand, RunningTask, StopMode, Task};
 use std::time::Duration;
 
 /// So many decisions without a pause contradict each other.
@@ -14,10 +13,11 @@ impl World {
     /// The daemon's turn.
     pub fn run_daemon(&mut self, node: usize) {
         let Some(mut daemon) = self.nodes[node].daemon.take() else { return };
-        daemon.refresh(self.now);
+        self.look_at_clocks(node, &mut daemon);
         for news in std::mem::take(&mut daemon.inbox) {
             daemon.fold(news, &self.nodes[node].server);
         }
+        self.check_word(node, &daemon);
         let goes_on = self.decide(node, &mut daemon);
         if goes_on {
             self.nodes[node].daemon = Some(daemon);
@@ -27,10 +27,16 @@ impl World {
         }
     }
 
+    fn look_at_clocks(&self, node: usize, daemon: &mut Daemon) {
+        let now = self.clock(node);
+        daemon.refresh(now);
+        daemon.view.wall = self.nodes[node].clock.wall(now);
+    }
+
     /// Decides and begins until there is nothing to do; `false`: the daemon has ended.
     fn decide(&mut self, node: usize, daemon: &mut Daemon) -> bool {
         for _ in 0..IN_A_ROW {
-            daemon.refresh(self.now);
+            self.look_at_clocks(node, daemon);
             let document = daemon.member();
             let known = daemon.written.as_ref().is_some_and(|written| !differ(written, &document));
             daemon.view.store.member_differs = !known;
@@ -38,7 +44,7 @@ impl World {
             if let Some(mutant) = self.mutant {
                 mutant.spoil(&mut verdict, daemon);
             }
-            self.statistics.count(verdict.rule, &verdict.action);
+            self.statistics.decided(verdict.rule, &verdict.action);
             self.judge(node, daemon, &verdict);
             self.narrate(node, daemon, &verdict);
             match verdict.action {
@@ -46,7 +52,7 @@ impl World {
                     self.instruct_guard(node, daemon);
                     daemon.wake += 1;
                     let (instance, wake) = (daemon.instance, daemon.wake);
-                    let pause = until.since(self.now).clamp(Duration::from_millis(1), Duration::from_secs(60));
+                    let pause = self.until_shown(node, until).clamp(Duration::from_millis(1), Duration::from_secs(60));
                     self.later(pause, Event::Wake { node, instance, wake });
                     return true;
                 }
@@ -95,7 +101,7 @@ impl World {
             GuardOrder::StandDown | GuardOrder::Keep => None,
         };
         if let Some((_, at)) = self.nodes[node].guard {
-            self.later(at.since(self.now), Event::Guard { node });
+            self.later(self.until_shown(node, at), Event::Guard { node });
         }
     }
 
@@ -152,7 +158,8 @@ impl World {
             _ => None,
         };
         daemon.task = Some(number);
-        daemon.view.running = Some(RunningTask { task: task.clone(), since: self.now, escalated, cancelled: false });
+        daemon.view.running =
+            Some(RunningTask { task: task.clone(), since: self.clock(node), escalated, cancelled: false });
         let names = daemon.memory.durability.names.clone();
         if task == Task::Promote {
             self.nodes[node].reserved = daemon.memory.newest_timeline;
@@ -162,69 +169,18 @@ impl World {
 
     fn run(&mut self, node: usize, daemon: &mut Daemon, errand: Errand) {
         daemon.view.errands.insert(errand.kind());
-        let (instance, begun_at) = (daemon.instance, self.now);
+        if matches!(errand, Errand::ApplyConfiguration { .. }) {
+            self.nodes[node].applying = daemon.memory.durability.names.clone().unwrap_or_default();
+        }
+        let (instance, begun_at) = (daemon.instance, self.clock(node));
         match &errand {
-            Errand::Probe { .. } => self.soon(2, 10, Event::Ask { node, instance, errand, begun_at }),
+            Errand::Probe { .. } | Errand::AskFailsafe { .. } => {
+                self.soon(2, 10, Event::Ask { node, instance, errand, begun_at });
+            }
             Errand::CheckpointAfterPromote => {
                 self.soon(50, 800, Event::ErrandEnds { node, instance, errand, begun_at });
             }
             _ => self.soon(5, 60, Event::ErrandEnds { node, instance, errand, begun_at }),
-        }
-    }
-
-    fn send_call(&mut self, node: usize, daemon: &mut Daemon, call: StoreCall) {
-        daemon.view.store.in_flight = Some(call.kind());
-        let mut input = Input { token: daemon.token, ..Input::default() };
-        match &call {
-            StoreCall::Load => daemon.heard = false,
-            StoreCall::TouchMember => {
-                let document = daemon.member();
-                daemon.written = Some(document.clone());
-                daemon.view.store.member_differs = false;
-                input.member = Some(document);
-            }
-            StoreCall::Acquire | StoreCall::Renew => input.status = daemon.status(),
-            _ => {}
-        }
-        let (instance, sent_at) = (daemon.instance, self.now);
-        self.soon(1, 10, Event::Call { node, instance, call, input, sent_at });
-    }
-
-    /// A call reaches the store, or does not.
-    pub fn call(&mut self, node: usize, instance: u32, call: StoreCall, input: Input, sent_at: Moment) {
-        let away = self.store_away || self.nodes[node].cut;
-        let lost = self.loss > 0 && self.rng.u8(..100) < self.loss;
-        let arrives = !(away || lost && self.rng.bool());
-        let answer = if arrives { self.apply(node, &call, input) } else { Answer::Lost(false) };
-        let (budget, answer) = if away || lost {
-            (self.plan.settings.retry_timeout.saturating_sub(self.now.since(sent_at)), Answer::Lost(arrives))
-        } else {
-            (Duration::from_millis(self.rng.u64(1..10)), answer)
-        };
-        self.later(budget, Event::Tell { node, instance, news: News::Answered(call, sent_at, answer) });
-    }
-
-    fn apply(&mut self, node: usize, call: &StoreCall, input: Input) -> Answer {
-        let name = self.names[node].clone();
-        let (answer, news) = self.store.apply(self.now, &name, call, input);
-        if matches!(answer, Answer::Held(_)) {
-            self.checks.lock_held(node, self.now, self.store.lock.as_ref().map_or(self.now, |lock| lock.expires));
-            if *call == StoreCall::Acquire {
-                self.tell("store", || format!("{name} has the lock"));
-            }
-        }
-        if news {
-            self.announce(Some(node));
-        }
-        answer
-    }
-
-    /// Everybody whose watch works hears that something changed.
-    pub fn announce(&mut self, but: Option<usize>) {
-        for node in 0..self.nodes.len() {
-            if Some(node) != but && !self.nodes[node].cut && !self.store_away {
-                self.inform(node, 2, 30, News::StoreChanged);
-            }
         }
     }
 }

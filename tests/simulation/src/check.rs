@@ -2,7 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::server::{Phase, Waiting};
-use crate::world::World;
+use crate::world::{Node, World};
 use regent_core::decide::{Action, Divergence, Verdict};
 use regent_core::model::{Moment, StandbyNames, StartMode, SynchronousMode, Task, Timeline};
 use std::collections::BTreeMap;
@@ -10,6 +10,13 @@ use std::time::Duration;
 
 /// So long after a machine stood still, what its server acknowledges is counted and not judged.
 const THAW: Duration = Duration::from_millis(200);
+
+impl Node {
+    /// It stood still a moment ago, or did so lately without noticing.
+    pub fn is_out_of_time(&self, now: Moment) -> bool {
+        now < self.thawed_at + THAW || now < self.unaware_until
+    }
+}
 
 /// What was seen so far, and what must not happen after it.
 #[derive(Debug)]
@@ -24,26 +31,34 @@ pub struct Checks {
     pub forced: bool,
     /// An operator removed the lock, or took the cluster into maintenance: several primaries are his.
     pub meddled: bool,
-    mode: SynchronousMode,
+    /// Whether the mode was changed: then a commit is promised from the moment on that the sync key is its leader's.
+    changed: bool,
+    /// The most that was allowed.
+    lag: u64,
     newest_writer: u32,
     newest_timeline: Timeline,
+    /// Those that are promised to last.
     commits: Vec<Waiting>,
+    /// The last one of all.
+    last: Option<Waiting>,
     leases: BTreeMap<usize, Moment>,
 }
 
 impl Checks {
     /// Nothing has happened yet.
-    pub fn new(mode: SynchronousMode) -> Checks {
+    pub fn new(lag: u64) -> Checks {
         Checks {
             violation: None,
             last_acknowledged: Moment(0),
             promotions: 0,
             forced: false,
             meddled: false,
-            mode,
+            changed: false,
+            lag,
             newest_writer: 0,
             newest_timeline: Timeline(0),
             commits: Vec::new(),
+            last: None,
             leases: BTreeMap::new(),
         }
     }
@@ -58,6 +73,16 @@ impl Checks {
     /// An operator makes several primaries possible: until the cluster has come to rest again nothing is promised.
     pub fn meddle(&mut self) {
         self.meddled = true;
+    }
+
+    /// An operator changed the configuration. With synchronous mode off nothing is promised any more. A race that goes on
+    /// may have read either limit of lag.
+    pub fn configured(&mut self, lag: u64, mode: SynchronousMode) {
+        self.changed = true;
+        self.lag = self.lag.max(lag);
+        if mode == SynchronousMode::Off {
+            self.commits.clear();
+        }
     }
 
     /// It has: what was acknowledged meanwhile may have gone, from now on nothing may.
@@ -79,6 +104,12 @@ impl Checks {
         self.leases.insert(node, expires);
     }
 
+    /// The members let this leader go on until then.
+    pub fn kept(&mut self, node: usize, until: Moment) {
+        let until_now = self.leases.entry(node).or_default();
+        *until_now = until.max(*until_now);
+    }
+
     /// This node had the lock once.
     pub fn has_led(&self, node: usize) -> bool {
         self.leases.contains_key(&node)
@@ -86,18 +117,56 @@ impl Checks {
 }
 
 impl World {
+    /// The members' word keeps a leader like the store's.
+    pub fn check_word(&mut self, node: usize, daemon: &Daemon) {
+        let kept = daemon.view.failsafe.kept_at.is_some();
+        if let Some(lease) = daemon.view.lease.filter(|_| kept) {
+            let until = self.nodes[node].clock.world(lease.deadline);
+            self.checks.kept(node, until);
+        }
+    }
+
+    /// Nobody gets the lock while another takes writes and trusts in its own, be that only by the members' word.
+    pub fn check_taken(&mut self, node: usize) {
+        if self.checks.meddled || self.store.dynamic.paused {
+            return;
+        }
+        let trusts = |other: &usize| {
+            let place = &self.nodes[*other];
+            let lease = place.daemon.as_ref().and_then(|daemon| daemon.view.lease);
+            *other != node
+                && place.server.phase == Phase::Primary
+                && !place.is_out_of_time(self.now)
+                && lease.is_some_and(|lease| self.clock(*other) < lease.deadline)
+        };
+        if let Some(other) = (0..self.nodes.len()).find(trusts) {
+            let text = format!("3: {} got the lock, and {} trusts in its own", self.names[node], self.names[other]);
+            self.checks.fail(|| text);
+        }
+    }
+
     /// A client was told that its commit is safe: invariants 1 and 3.
     pub fn acknowledged(&mut self, node: usize, commit: Waiting) {
         let now = self.now;
         let epoch = self.nodes[node].server.epoch;
         let name = &self.names[node];
+        let synchronous = self.store.dynamic.mode != SynchronousMode::Off;
+        let claimed = self.store.cluster.sync.leader.as_ref() == Some(name);
         let checks = &mut self.checks;
         checks.last_acknowledged = now;
-        checks.commits.push(commit);
+        checks.last = Some(commit);
+        if synchronous && (claimed || !checks.changed) {
+            checks.commits.push(commit);
+        }
         let meddled = checks.meddled || self.store.dynamic.paused;
-        if now < self.nodes[node].thawed_at + THAW {
-            // A machine that stood still does not know how long: its server may answer before its daemon looks up.
+        let judged = synchronous && !checks.changed && now >= self.nodes[node].thawed_at + THAW;
+        if self.nodes[node].is_out_of_time(now) {
+            // A machine that stood still does not know how long: its server may answer before its daemon looks up. What
+            // waits for standbys is not answered: they have left.
             self.statistics.after_thaw += u64::from(epoch < checks.newest_writer);
+            if epoch < checks.newest_writer && judged && !meddled {
+                checks.fail(|| format!("1: {name} acknowledged a write after a later leader had"));
+            }
             return;
         }
         if epoch < checks.newest_writer && !meddled {
@@ -115,10 +184,12 @@ impl World {
         }
     }
 
-    /// The last acknowledged commit is in some data directory that is on the newest timeline of all.
+    /// The last acknowledged commit is in some data directory that is on the newest timeline of all, of a member that may
+    /// lead.
     pub fn somebody_has_the_last_commit(&self) -> bool {
-        let Some(last) = self.checks.commits.last() else { return true };
-        let logs = self.nodes.iter().filter_map(|node| node.server.log());
+        let Some(last) = self.checks.last else { return true };
+        let able = self.nodes.iter().zip(&self.plan.tags).filter(|(_, tags)| !tags.nofailover());
+        let logs = able.filter_map(|(node, _)| node.server.log());
         let newest = self.checks.newest_timeline;
         logs.filter(|log| log.timeline() >= newest).any(|log| log.holds(last.index, last.id))
     }
@@ -128,13 +199,18 @@ impl World {
         self.statistics.promotions += 1;
         let name = self.names[node].clone();
         let holds = self.store.lock.as_ref().is_some_and(|lock| lock.name == name);
-        if !holds && !self.checks.meddled {
+        let unaware = self.nodes[node].is_out_of_time(self.now);
+        if !holds && !self.checks.meddled && !unaware {
             self.checks.fail(|| format!("3: {name} became primary without the lock"));
+        }
+        if !holds && unaware {
+            // It acknowledges nothing that somebody waits for: whoever leads now has its standbys.
+            return self.statistics.count("machines", "suspended, promoted without the lock");
         }
         self.check_lag(node);
         let timeline = self.nodes[node].server.log().map(crate::log::Log::timeline).unwrap_or_default();
         self.checks.newest_timeline = self.checks.newest_timeline.max(timeline);
-        let durable = self.checks.mode != SynchronousMode::Off && !self.checks.forced && !self.checks.meddled;
+        let durable = !self.checks.forced && !self.checks.meddled;
         let Some(log) = self.nodes[node].server.log().filter(|_| durable) else { return };
         let lost = self.checks.commits.iter().find(|commit| !log.holds(commit.index, commit.id)).copied();
         if let Some(lost) = lost {
@@ -147,7 +223,7 @@ impl World {
         let asked = self.store.cluster.failover.is_some() || self.checks.forced || self.checks.meddled;
         let end = self.nodes[node].server.log().map(crate::log::Log::end).unwrap_or_default();
         let lag = self.store.cluster.status.optime.unwrap_or_default().0.saturating_sub(end.0);
-        if !asked && lag > self.plan.settings.maximum_lag_on_failover {
+        if !asked && lag > self.checks.lag {
             let name = self.names[node].clone();
             self.checks.fail(|| format!("2: {name} was promoted {lag} bytes behind the last leader"));
         }
@@ -185,10 +261,18 @@ impl World {
         let (view, rule) = (&daemon.view, verdict.rule);
         let name = &self.names[node];
         let settings = &view.settings;
-        let holds = self.store.lock.as_ref().is_some_and(|lock| lock.name == *name);
+        // A primary that crashed while the members' word kept it is started in place.
+        let kept = *task == Task::Start(StartMode::Primary)
+            && self.checks.leases.get(&node).is_some_and(|end| *end > self.now);
+        let holds = kept || self.store.lock.as_ref().is_some_and(|lock| lock.name == *name);
         match task {
-            Task::Promote | Task::Start(StartMode::Primary) if !holds && !self.checks.meddled => {
+            Task::Promote | Task::Start(StartMode::Primary)
+                if !holds && !self.checks.meddled && !self.nodes[node].is_out_of_time(self.now) =>
+            {
                 self.checks.fail(|| format!("3: rule {rule}: {name} begins {task} without the lock"));
+            }
+            Task::Promote if self.plan.tags[node].nofailover() => {
+                self.checks.fail(|| format!("8: rule {rule}: {name} is promoted and must not lead"));
             }
             Task::Wipe => {
                 let diverged = settings.remove_data_directory_on_diverged_timelines;
@@ -224,16 +308,7 @@ impl World {
             return;
         }
         let names = StandbyNames::parse(&server.names).unwrap_or_default();
-        let wrong = match self.store.dynamic.mode {
-            SynchronousMode::On => sync.standbys.iter().any(|standby| !names.always_waits_for(standby)),
-            _ => {
-                let known: std::collections::BTreeSet<&str> =
-                    sync.standbys.iter().map(String::as_str).chain(names.members()).collect();
-                let covered = usize::try_from(sync.quorum + names.count).unwrap_or(0);
-                !sync.standbys.is_empty() && known.iter().filter(|name| **name != lock.name).count() > covered
-            }
-        };
-        if wrong {
+        if !finds_every_commit(&sync.standbys, sync.quorum, &names) {
             let text = format!(
                 "7: the sync key names {:?} ({}), {} waits for {:?}",
                 sync.standbys, sync.quorum, lock.name, server.names
@@ -241,4 +316,13 @@ impl World {
             self.checks.fail(|| text);
         }
     }
+}
+
+/// Whoever wins an election by this key has every commit that these names confirm: of the key's standbys no more can lack
+/// one than there are votes.
+fn finds_every_commit(standbys: &[String], quorum: u32, names: &StandbyNames) -> bool {
+    let unknown = standbys.iter().filter(|name| !names.contains(name)).count();
+    let unneeded = names.names.len().saturating_sub(usize::try_from(names.count).unwrap_or(usize::MAX));
+    let lacking = unknown + unneeded.min(standbys.len() - unknown);
+    standbys.is_empty() || lacking <= usize::try_from(quorum).unwrap_or(usize::MAX)
 }

@@ -3,11 +3,12 @@
 
 use crate::server::Server;
 use crate::store::{Answer, Dynamic};
-use regent_core::decide::{GuardOrder, Memory};
+use regent_core::decide::{GuardOrder, Memory, give_word, prolonged};
 use regent_core::model::{
-    ControlData, Errand, ErrandKind, FinishedTask, GuardView, HistoryRow, LeaseView, MemberStatus, MemberView, Moment,
-    Monitoring, Observed, PgState, Postmaster, PostmasterStatus, ProbeRound, ReinitializeRequest, RequestsView,
-    RestartRequest, Role, ServerView, Settings, StatusView, StoreCall, StoreView, Task, TaskOutcome, View, WallTime,
+    ControlData, Errand, ErrandKind, FailsafeRound, FinishedTask, GuardView, HistoryRow, LeaseView, MemberStatus,
+    MemberView, Moment, Monitoring, Observed, PgState, Postmaster, PostmasterStatus, ProbeRound, ReinitializeRequest,
+    RequestsView, RestartRequest, Role, ServerView, Settings, StatusView, StoreCall, StoreView, Tags, Task,
+    TaskOutcome, View, WallTime,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub enum News {
     ErrandEnded(Errand, Moment, Result<Finding, ()>),
     /// An operator wants something of this node.
     Asked(Request),
+    /// A leader asks whether it may go on without the store for that long, and does not wait for the answer any more.
+    MayGoOn(String, Duration),
 }
 
 /// What short work found out.
@@ -48,6 +51,8 @@ pub enum Finding {
     Nothing,
     /// Members' answers.
     Probes(ProbeRound),
+    /// Members' words.
+    Failsafe(FailsafeRound),
     /// The control file.
     Control(Option<ControlData>, Moment),
     /// The local history.
@@ -76,6 +81,12 @@ pub struct Daemon {
     pub memory: Memory,
     /// The lock as it holds it.
     pub token: Option<u64>,
+    /// What the lock and the member key hang on in the store.
+    pub session: u32,
+    /// The next one, where a call under way may end this one.
+    pub next_session: Option<u32>,
+    /// A request about the lock went unanswered, and may be carried out yet.
+    pub unsure: bool,
     /// The number of the long work that is going on.
     pub task: Option<u64>,
     /// How many there were.
@@ -96,7 +107,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon that was just started beside this server.
-    pub fn start(instance: u32, now: Moment, settings: Settings, server: &Server) -> Daemon {
+    pub fn start(instance: u32, session: u32, now: Moment, settings: Settings, server: &Server) -> Daemon {
         let control = match server.control() {
             Some(value) => Observed::Seen { value, at: now },
             None => Observed::Unseen("not read yet".to_owned()),
@@ -113,7 +124,7 @@ impl Daemon {
         };
         let view = View {
             now,
-            wall: wall(now),
+            wall: WallTime(0),
             started_at: now,
             settings: Arc::new(settings),
             store: StoreView { has_configuration: true, ..StoreView::default() },
@@ -135,6 +146,9 @@ impl Daemon {
             view,
             memory: Memory::default(),
             token: None,
+            session,
+            next_session: None,
+            unsure: false,
             task: None,
             tasks: 0,
             written: None,
@@ -149,10 +163,10 @@ impl Daemon {
     /// The clock goes on; a lock that ended unrenewed is gone.
     pub fn refresh(&mut self, now: Moment) {
         self.view.now = now;
-        self.view.wall = wall(now);
         if self.view.lease.is_some_and(|lease| now >= lease.deadline) {
             self.view.lease = None;
             self.token = None;
+            self.view.failsafe.kept_at = None;
             self.view.store.lease_ran_out = true;
         }
     }
@@ -172,9 +186,23 @@ impl Daemon {
                 self.view.requests.restart = Some(RestartRequest { timeout: None });
             }
             News::Asked(Request::Reinitialize) => self.ask_reinitialize(),
+            News::MayGoOn(leader, ttl) => {
+                self.give_word(&leader, ttl);
+            }
             News::Control(control, at) => self.view.server.take_control(observed(control, at)),
             other => self.fold_server(other, server),
         }
+    }
+
+    /// This member's word that a leader may go on.
+    pub fn give_word(&mut self, leader: &str, ttl: Duration) -> bool {
+        if !self.view.settings.failsafe_mode {
+            return false;
+        }
+        let promise = give_word(&self.view, leader, Some(ttl));
+        let given = promise.is_some();
+        self.view.failsafe.promise = promise.or_else(|| self.view.failsafe.promise.take());
+        given
     }
 
     /// The API refuses to make a leader anew.
@@ -230,6 +258,13 @@ impl Daemon {
     fn fold_answer(&mut self, call: &StoreCall, sent_at: Moment, answer: Answer) {
         let store = &mut self.view.store;
         store.in_flight = None;
+        self.unsure |= matches!(answer, Answer::Lost(_))
+            && matches!(call, StoreCall::Acquire | StoreCall::Renew | StoreCall::Release { .. });
+        let next = self.next_session.take().filter(|_| matches!(answer, Answer::Done | Answer::Refused));
+        if let Some(next) = next {
+            self.session = next;
+            self.unsure = false;
+        }
         match answer {
             Answer::Lost(_) => {
                 store.failing_since.get_or_insert(sent_at);
@@ -246,10 +281,11 @@ impl Daemon {
                 store.snapshot = Some((cluster, sent_at));
                 self.configure(dynamic);
             }
-            Answer::Held(token) => {
-                let deadline = sent_at + self.view.settings.ttl;
+            Answer::Held(token, ttl) => {
+                let deadline = sent_at + self.view.settings.ttl.min(ttl);
                 self.view.lease = Some(LeaseView { deadline, renewed_at: sent_at, attempted_at: sent_at });
                 self.token = Some(token);
+                self.view.failsafe.kept_at = None;
                 store.lease_ran_out = false;
                 store.lock_refused = false;
                 store.changed |= *call == StoreCall::Acquire;
@@ -289,16 +325,14 @@ impl Daemon {
         }
     }
 
+    /// Where whom commits wait for is decided otherwise, the server's configuration is written anew as well.
     fn configure(&mut self, dynamic: Dynamic) {
-        let settings = &self.view.settings;
-        let changed = Settings {
-            paused: dynamic.paused,
-            synchronous_mode: dynamic.mode,
-            synchronous_mode_strict: dynamic.strict,
-            synchronous_node_count: dynamic.count,
-            ..(**settings).clone()
-        };
-        self.view.settings = Arc::new(changed);
+        if Dynamic::of(&self.view.settings) == dynamic {
+            return;
+        }
+        let mode = self.view.settings.synchronous_mode;
+        self.view.settings = Arc::new(dynamic.over(&self.view.settings));
+        self.view.requests.apply_configuration |= dynamic.mode != mode;
     }
 
     fn fold_task(&mut self, number: u64, outcome: TaskOutcome, server: &Server) {
@@ -323,6 +357,12 @@ impl Daemon {
         self.view.errand_failures.remove(&kind);
         match (errand, finding) {
             (_, Finding::Probes(round)) => self.view.probes = Some(round),
+            (_, Finding::Failsafe(round)) => {
+                if let Some(lease) = prolonged(&self.view, &round) {
+                    self.view.lease = Some(lease);
+                    self.view.failsafe.kept_at = Some(round.begun_at);
+                }
+            }
             (_, Finding::Control(control, at)) => self.view.server.take_control(observed(control, at)),
             (_, Finding::History(rows)) => self.view.store.local_history = Some(rows),
             (Errand::SyncSlots { wanted, .. }, _) => self.view.slots_synced = Some((wanted.clone(), begun_at)),
@@ -344,11 +384,19 @@ impl Daemon {
             role: Some(self.memory.role),
             xlog_location: monitoring.and_then(Monitoring::position),
             timeline: self.memory.next_timeline.map(|(timeline, _)| timeline).or_else(|| self.view.own_timeline()),
-            tags: self.view.settings.tags.clone(),
+            tags: self.tags(),
             pause: self.view.settings.paused,
             checkpoint_after_promote: pending.then_some(false),
             name,
             ..MemberView::default()
+        }
+    }
+
+    /// With what this member does not want to be at the moment.
+    fn tags(&self) -> Tags {
+        match self.memory.durability.leaving_since {
+            Some(_) => self.view.settings.tags.released_from_sync(),
+            None => self.view.settings.tags.clone(),
         }
     }
 
@@ -379,7 +427,7 @@ impl Daemon {
             in_recovery,
             position: monitoring.position()?,
             timeline: monitoring.timeline,
-            tags: self.view.settings.tags.clone(),
+            tags: self.tags(),
             watchdog_failed: false,
             unsettled: in_recovery && !self.memory.position_is_final(&self.view),
         })
@@ -391,8 +439,4 @@ fn observed<T>(value: Option<T>, at: Moment) -> Observed<T> {
         Some(value) => Observed::Seen { value, at },
         None => Observed::Unseen("no answer".to_owned()),
     }
-}
-
-fn wall(now: Moment) -> WallTime {
-    WallTime(i64::try_from(now.0).unwrap_or(0) * 1000)
 }

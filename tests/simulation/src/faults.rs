@@ -2,7 +2,9 @@
 
 use crate::daemon::{News, Request};
 use crate::plan::Kind;
+use crate::store::Dynamic;
 use crate::world::{Event, Step, World};
+use regent_core::model::WallTime;
 use std::time::Duration;
 
 /// A machine or a daemon that ended is started again after this time.
@@ -38,18 +40,40 @@ impl World {
             Kind::Lossy => self.loss = 40,
             Kind::SlowLink(node) => self.nodes[node].slow = true,
             Kind::HangingStop(node) => self.nodes[node].hanging_stop = true,
+            Kind::SlowDisk(node) => self.nodes[node].slow_disk = true,
+            Kind::Suspend(node) => {
+                let place = &mut self.nodes[node];
+                place.suspended_at = place.suspended_at.or((!place.frozen).then_some(self.now));
+                place.frozen = true;
+            }
+            Kind::SetClock(node, by) => self.nodes[node].clock.set_forward += by,
+            wish => self.wish(wish),
+        }
+    }
+
+    /// An operator wants something.
+    fn wish(&mut self, kind: Kind) {
+        match kind {
             Kind::RemoveLock => {
                 if self.store.lock.take().is_some() {
                     self.checks.meddle();
                     self.announce(None);
                 }
             }
-            Kind::Switchover(candidate) => {
+            Kind::Configure(change) => {
+                self.store.configure(|dynamic| dynamic.change(change));
+                let Dynamic { lag, mode, .. } = self.store.dynamic;
+                self.checks.configured(lag, mode);
+                self.announce(None);
+            }
+            Kind::Switchover(candidate, later) => {
+                let at = WallTime(i64::try_from(self.now.0 + later).unwrap_or(0) * 1000);
+                let scheduled_at = (later > 0).then_some(at);
                 let leader = self.store.lock.as_ref().map(|lock| lock.name.clone());
                 let candidate =
                     candidate.map(|node| self.names[node].clone()).filter(|name| leader.as_ref() != Some(name));
                 if leader.is_some() && !self.store_away && (candidate.is_some() || !self.store.dynamic.paused) {
-                    self.store.ask(leader, candidate);
+                    self.store.ask(leader, candidate, scheduled_at);
                     self.announce(None);
                 }
             }
@@ -58,7 +82,7 @@ impl World {
                 let candidate = self.names[node].clone();
                 if leader.as_ref() != Some(&candidate) && !self.store_away {
                     self.checks.forced = true;
-                    self.store.ask(None, Some(candidate));
+                    self.store.ask(None, Some(candidate), None);
                     self.announce(None);
                 }
             }
@@ -73,6 +97,7 @@ impl World {
                 self.nodes[node].wanted = false;
                 self.inform(node, 1, 5, News::Asked(Request::Shutdown));
             }
+            _ => {}
         }
     }
 
@@ -94,12 +119,14 @@ impl World {
                 self.nodes[node].daemon_frozen = false;
                 self.thaw(node);
             }
-            Kind::FreezeNode(node) => {
+            Kind::FreezeNode(node) if self.nodes[node].suspended_at.is_none() => {
                 self.nodes[node].frozen = false;
                 self.nodes[node].thawed_at = self.now;
                 self.guard(node);
                 self.thaw(node);
             }
+            Kind::FreezeNode(_) => {}
+            Kind::Suspend(node) => self.resume(node),
             Kind::StoreAway => {
                 self.store_away = false;
                 self.announce(None);
@@ -118,6 +145,7 @@ impl World {
             }
             Kind::Lossy => self.loss = 0,
             Kind::SlowLink(node) => self.nodes[node].slow = false,
+            Kind::SlowDisk(node) => self.nodes[node].slow_disk = false,
             Kind::HangingStop(node) => {
                 self.nodes[node].hanging_stop = false;
                 let server = &self.nodes[node].server;
@@ -131,7 +159,9 @@ impl World {
             }
             Kind::KillPostmaster(_)
             | Kind::RemoveLock
-            | Kind::Switchover(_)
+            | Kind::Switchover(..)
+            | Kind::SetClock(..)
+            | Kind::Configure(_)
             | Kind::Failover(_)
             | Kind::Restart(_)
             | Kind::Reinitialize(_) => return,
@@ -162,7 +192,33 @@ impl World {
         place.guard = None;
         place.postponed.clear();
         place.frozen = false;
+        if let Some(mark) = place.server.directory.as_mut().and_then(|directory| directory.half_rewound.as_mut()) {
+            mark.same_boot = false;
+        }
+        place.suspended_at = None;
         self.kill_server(node);
+        if let Some(directory) = &mut self.nodes[node].server.directory {
+            let lost = directory.log.lose(usize::MAX);
+            self.statistics.add_count("records lost", "with the machine", lost);
+        }
+    }
+
+    /// A suspended machine goes on.
+    fn resume(&mut self, node: usize) {
+        let place = &mut self.nodes[node];
+        if let Some(at) = place.suspended_at.take() {
+            place.frozen = false;
+            place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
+            place.thawed_at = self.now;
+            // Its lock was good for no longer than a ttl when it stopped, on a clock that may be slow besides.
+            let ttl = self.store.dynamic.ttl.max(self.plan.settings.ttl);
+            place.unaware_until = self.now + ttl + ttl / 100;
+            self.thaw(node);
+            // The guard's alarm was set by the same clock.
+            if let Some((_, at)) = self.nodes[node].guard {
+                self.later(self.until_shown(node, at), Event::Guard { node });
+            }
+        }
     }
 
     /// What was postponed happens now, the guard first.

@@ -4,24 +4,30 @@
 //! It knows the pure core and nothing else of the product.
 
 mod acting;
+mod calls;
 mod check;
+mod clock;
 mod daemon;
+mod errands;
 mod faults;
 mod log;
 mod mutant;
 mod plan;
 mod replication;
 mod server;
+mod sheet;
 mod statistics;
 mod store;
 mod tasks;
 mod world;
 
 pub use mutant::Mutant;
-pub use plan::{Fault, Kind, Plan};
+pub use plan::{Change, Fault, Kind, Plan};
+pub use sheet::Sheet;
 pub use statistics::Statistics;
 
-use regent_core::model::{Moment, SynchronousMode};
+use regent_core::model::{Moment, SynchronousMode, Tags};
+use std::time::Duration;
 use world::World;
 
 /// What became of a world.
@@ -44,7 +50,7 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
     world.run_until(Moment(end));
     world.now = world.now.max(Moment(start));
     let silent = end.saturating_sub(world.checks.last_acknowledged.0);
-    let loop_wait = u64::try_from(plan.settings.loop_wait.as_millis()).unwrap_or(0);
+    let loop_wait = u64::try_from(world.store.dynamic.loop_wait.as_millis()).unwrap_or(0);
     if silent > loop_wait + 2_000 && !may_stay_silent(plan, &world) {
         world.checks.fail(|| format!("6: nothing was acknowledged in the last {silent} ms, all having been well"));
     }
@@ -57,22 +63,31 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 
 /// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
 /// leads until an operator says so, and that is right. And a strict cluster waits for a standby that left its leader's
-/// history, where nothing allows to mend it, or nothing shows it: both are on timelines of one number.
+/// history, or does not want to be one, where nothing allows to mend it (a rewind may also have been cut off for good), or
+/// nothing shows it: both are on timelines of one number.
 fn may_stay_silent(plan: &Plan, world: &World) -> bool {
-    let settings = &plan.settings;
+    let settings = world.store.dynamic.over(&plan.settings);
     let promised = settings.synchronous_mode != SynchronousMode::Off;
     let mends = settings.use_pg_rewind || settings.remove_data_directory_on_diverged_timelines;
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
-    (settings.synchronous_mode_strict && (!mends || world.has_twins()))
+    let unwilling = |tags: &&Tags| tags.nosync() || tags.nostream() || tags.replicatefrom().is_some();
+    let alone = plan.tags.iter().filter(unwilling).count() + 1 >= plan.members;
+    (settings.synchronous_mode_strict && (!mends || alone || world.has_twins() || world.has_half_rewound()))
         || wiped && (promised || !world.somebody_has_the_last_commit())
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to
-/// be run, servers to be started, compared, rewound or cloned.
+/// be run, servers to be started, compared, rewound or cloned. A word that was given is kept for a ttl.
 fn patience(plan: &Plan) -> u64 {
     let settings = &plan.settings;
     let time = settings.ttl + settings.loop_wait * 4 + settings.retry_timeout * 3;
-    u64::try_from(time.as_millis()).unwrap_or(0) + 25_000
+    let changed = plan.faults.iter().map(|fault| match fault.kind {
+        Kind::Configure(Change::Timing(ttl, loop_wait, retry)) => ttl + loop_wait * 4 + retry * 3,
+        Kind::Configure(Change::Failsafe(true)) => 30,
+        _ => 0,
+    });
+    let word = if settings.failsafe_mode { settings.ttl } else { Duration::ZERO };
+    u64::try_from((time + word).as_millis()).unwrap_or(0) + changed.sum::<u64>() * 1_000 + 25_000
 }
 
 /// The smallest part of a plan that still goes wrong in the same way.

@@ -21,6 +21,8 @@ pub struct Record {
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     records: Vec<Record>,
+    /// So many of them survive the machine.
+    flushed: usize,
     /// The newest timeline whose history file is there: the next promotion takes a higher one.
     known: u32,
 }
@@ -39,6 +41,11 @@ impl Log {
     /// Behind the last record.
     pub fn end(&self) -> Lsn {
         position(self.len())
+    }
+
+    /// Behind the last record that is on the disk.
+    pub fn flushed_end(&self) -> Lsn {
+        position(self.flushed)
     }
 
     /// Where the last record begins.
@@ -68,6 +75,28 @@ impl Log {
         self.records.push(record);
     }
 
+    /// Everything is on the disk.
+    pub fn flush(&mut self) {
+        self.flushed = self.records.len();
+    }
+
+    /// So many records are on the disk.
+    pub fn flushed(&self) -> usize {
+        self.flushed
+    }
+
+    /// So many are not.
+    pub fn unflushed(&self) -> usize {
+        self.records.len() - self.flushed
+    }
+
+    /// The last records are lost, of those that are not on the disk; gives their number.
+    pub fn lose(&mut self, records: usize) -> u64 {
+        let lost = records.min(self.unflushed());
+        self.records.truncate(self.records.len() - lost);
+        u64::try_from(lost).unwrap_or(0)
+    }
+
     /// This record stands at that place.
     pub fn holds(&self, index: usize, id: u32) -> bool {
         self.records.get(index).is_some_and(|record| record.id == id)
@@ -88,16 +117,20 @@ impl Log {
         switches.map(|(index, pair)| (Timeline(pair[0].timeline), position(index + 1))).collect()
     }
 
-    /// Takes over what the source has beyond this log, so many records at most.
+    /// Takes over what the source has on its disk beyond this log, so many records at most: nothing is sent before it is
+    /// there, and nothing replayed or confirmed before it is on the own.
     pub fn receive(&mut self, source: &Log, limit: usize) {
-        let new = source.records.iter().skip(self.len()).take(limit);
+        let new = source.records[..source.flushed].iter().skip(self.len()).take(limit);
         self.records.extend(new);
+        self.flush();
         self.known = self.known.max(source.known);
     }
 
     /// What both have in common, and then everything the source has: pg_rewind or a clone.
     pub fn become_like(&mut self, source: &Log) {
-        self.records.clone_from(&source.records);
+        self.records.clear();
+        self.records.extend_from_slice(&source.records[..source.flushed]);
+        self.flush();
         self.known = self.known.max(source.known);
     }
 }
@@ -114,9 +147,11 @@ mod tests {
     fn histories_are_told_apart() {
         let mut old = Log::default();
         (0..3).for_each(|id| old.append(id));
+        old.flush();
         let mut new = old.clone();
         old.append(10);
         new.begin_timeline(11, Timeline(1));
+        new.flush();
         assert!(!old.is_beginning_of(&new) && !new.is_beginning_of(&old));
         assert_eq!(new.timeline(), Timeline(2));
         assert_eq!(new.switches(), [(Timeline(1), Lsn(1300))]);
@@ -124,6 +159,11 @@ mod tests {
         old.become_like(&new);
         old.append(12);
         new.receive(&old, 9);
+        assert_eq!((old.unflushed(), new.len()), (1, 4), "what is not on the disk is not sent");
+        old.flush();
+        new.receive(&old, 9);
         assert!(new.holds(4, 12) && new.is_beginning_of(&old));
+        old.append(13);
+        assert_eq!((old.lose(5), old.len()), (1, 5));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::daemon::Daemon;
 use regent_core::decide::{Action, Verdict};
-use regent_core::model::{Moment, StartMode, StoreCall, Task};
+use regent_core::model::{StartMode, StoreCall, Task};
 use std::time::Duration;
 
 /// What is broken.
@@ -28,11 +28,17 @@ pub enum Mutant {
     WipeAnyway,
     /// After a lost leader nobody ever takes the lock.
     NobodyRaces,
+    /// A leader without the store goes on although not every member said that it may.
+    GoesOnUnasked,
+    /// A member that let a leader go on races for its lock at once.
+    WordBroken,
+    /// A member that must not lead takes the lock all the same.
+    TagIgnored,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 13] = [
         Mutant::NoGuard,
         Mutant::NoFence,
         Mutant::EverybodyWins,
@@ -43,6 +49,9 @@ impl Mutant {
         Mutant::StartInMaintenance,
         Mutant::WipeAnyway,
         Mutant::NobodyRaces,
+        Mutant::GoesOnUnasked,
+        Mutant::WordBroken,
+        Mutant::TagIgnored,
     ];
 
     /// Breaks a decision.
@@ -83,7 +92,13 @@ impl Mutant {
             (Mutant::WipeAnyway, 755 | 790) if idle && daemon.view.server.postmaster.is_none() => {
                 verdict.action = Action::Begin(Task::Wipe);
             }
-            (Mutant::NobodyRaces, 960) => verdict.action = Action::Wait { until: Moment(u64::MAX / 2) },
+            (Mutant::WordBroken, 905) if idle => verdict.action = Action::Store(StoreCall::Acquire),
+            (Mutant::TagIgnored, 920) if idle && daemon.view.settings.tags.nofailover() => {
+                verdict.action = Action::Store(StoreCall::Acquire);
+            }
+            (Mutant::NobodyRaces, 960) => {
+                verdict.action = Action::Wait { until: daemon.view.now + Duration::from_secs(24 * 3600) };
+            }
             _ => {}
         }
     }

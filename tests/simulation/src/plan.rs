@@ -1,7 +1,7 @@
 //! What happens in one world: settings, faults and operators' wishes, all drawn from the seed.
 
 use fastrand::Rng;
-use regent_core::model::{FenceMode, Settings, SynchronousMode, Tags};
+use regent_core::model::{FenceMode, Scalar, Settings, SynchronousMode, Tags};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub enum Kind {
     HangingStop(usize),
     /// The lock's key is removed by hand.
     RemoveLock,
-    /// An operator asks for a switchover, to this member or any.
-    Switchover(Option<usize>),
+    /// An operator asks for a switchover, to this member or any, in so many milliseconds where that is not 0.
+    Switchover(Option<usize>, u64),
     /// An operator asks for a failover to this member.
     Failover(usize),
     /// An operator puts the cluster into maintenance; at the end out of it.
@@ -49,6 +49,73 @@ pub enum Kind {
     Reinitialize(usize),
     /// A daemon is told to end; it is started again at the end.
     StopDaemon(usize),
+    /// What is written on this machine stays in memory for long.
+    SlowDisk(usize),
+    /// The machine stands still, and its clocks with it: when it goes on it knows of nothing.
+    Suspend(usize),
+    /// A wall clock is set, by so many milliseconds.
+    SetClock(usize, i64),
+    /// An operator changes the dynamic configuration.
+    Configure(Change),
+}
+
+/// What operators change in the dynamic configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// `synchronous_mode`, and `synchronous_mode_strict`.
+    Mode(SynchronousMode, bool),
+    /// `synchronous_node_count`.
+    Count(u32),
+    /// `ttl`, `loop_wait` and `retry_timeout`, in seconds.
+    Timing(u64, u64, u64),
+    /// `maximum_lag_on_failover`.
+    Lag(u64),
+    /// `failsafe_mode`.
+    Failsafe(bool),
+}
+
+impl Kind {
+    /// Its name in the counts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::KillPostmaster(..) => "kill postmaster",
+            Kind::KillDaemon(..) => "kill daemon",
+            Kind::FreezeDaemon(..) => "freeze daemon",
+            Kind::KillNode(..) => "kill node",
+            Kind::FreezeNode(..) => "freeze node",
+            Kind::LoseDisk(..) => "lose disk",
+            Kind::StoreAway => "store away",
+            Kind::CutFromStore(..) => "cut from store",
+            Kind::Part(..) => "part",
+            Kind::Isolate(..) => "isolate",
+            Kind::Lossy => "lossy",
+            Kind::SlowLink(..) => "slow link",
+            Kind::HangingStop(..) => "hanging stop",
+            Kind::RemoveLock => "remove lock",
+            Kind::Switchover(..) => "switchover",
+            Kind::Failover(..) => "failover",
+            Kind::Pause => "pause",
+            Kind::Restart(..) => "restart",
+            Kind::Reinitialize(..) => "reinitialize",
+            Kind::StopDaemon(..) => "stop daemon",
+            Kind::SlowDisk(..) => "slow disk",
+            Kind::Suspend(..) => "suspend",
+            Kind::SetClock(..) => "set clock",
+            Kind::Configure(change) => change.name(),
+        }
+    }
+}
+
+impl Change {
+    fn name(self) -> &'static str {
+        match self {
+            Change::Mode(..) => "configure mode",
+            Change::Count(_) => "configure count",
+            Change::Timing(..) => "configure timing",
+            Change::Lag(_) => "configure lag",
+            Change::Failsafe(_) => "configure failsafe",
+        }
+    }
 }
 
 /// When, and how long.
@@ -71,6 +138,10 @@ pub struct Plan {
     pub members: usize,
     /// What all share.
     pub settings: Settings,
+    /// What each member's tags are.
+    pub tags: Vec<Tags>,
+    /// So many millionths each member's clock is fast.
+    pub clocks: Vec<i64>,
     /// What happens.
     pub faults: Vec<Fault>,
 }
@@ -83,13 +154,25 @@ impl Plan {
     pub fn of(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let members = if rng.u8(..4) == 0 { 2 } else { 3 };
-        let settings = settings(&mut rng);
+        let mut settings = settings(&mut rng);
         let count = rng.usize(1..=5);
         let mut faults: Vec<Fault> = (0..count).map(|_| fault(&mut rng, members, &settings)).collect();
+        settings.failsafe_mode = rng.u8(..3) == 0;
+        if settings.failsafe_mode && rng.bool() {
+            faults.push(during(&mut rng, &settings, Kind::StoreAway));
+        }
+        if rng.u8(..4) == 0 {
+            let changes = rng.usize(1..=3);
+            faults.extend((0..changes).map(|_| {
+                let change = Kind::Configure(change(&mut rng));
+                during(&mut rng, &settings, change)
+            }));
+        }
         faults.sort_by_key(|fault| fault.at);
         let mut disks = 1;
         faults.retain(|fault| !matches!(fault.kind, Kind::LoseDisk(_)) || std::mem::replace(&mut disks, 0) == 1);
-        Plan { seed, members, settings, faults }
+        let (tags, clocks) = (tags(&mut rng, members), (0..members).map(|_| rng.i64(-300..=300)).collect());
+        Plan { seed, members, settings, tags, clocks, faults }
     }
 
     /// When the last fault is over.
@@ -120,6 +203,12 @@ impl fmt::Display for Plan {
             settings.maximum_lag_on_failover,
             settings.primary_start_timeout.as_secs(),
         )?;
+        if settings.failsafe_mode {
+            writeln!(f, "  failsafe_mode")?;
+        }
+        for (name, tags) in self.names().iter().zip(&self.tags).filter(|(_, tags)| !tags.raw.is_empty()) {
+            writeln!(f, "  {name}: {:?}", tags.raw)?;
+        }
         for fault in &self.faults {
             writeln!(f, "  at {:>6} ms for {:>6} ms: {:?}", fault.at, fault.lasts, fault.kind)?;
         }
@@ -127,12 +216,59 @@ impl fmt::Display for Plan {
     }
 }
 
+/// `ttl`, `loop_wait` and `retry_timeout`, in seconds.
+const TIMINGS: [(u64, u64, u64); 5] = [(30, 10, 10), (20, 2, 3), (20, 5, 5), (10, 2, 3), (5, 1, 1)];
+
+const MODES: [SynchronousMode; 3] = [SynchronousMode::Off, SynchronousMode::On, SynchronousMode::Quorum];
+
+fn during(rng: &mut Rng, settings: &Settings, kind: Kind) -> Fault {
+    let longest = u64::try_from(settings.ttl.as_millis()).unwrap_or(0) * 2;
+    Fault { at: rng.u64(CALM..CALM + 30_000), lasts: rng.u64(100..longest), kind }
+}
+
+fn change(rng: &mut Rng) -> Change {
+    match rng.u8(..8) {
+        0..=3 => Change::Mode(MODES[rng.usize(..MODES.len())], rng.u8(..3) == 0),
+        4 => Change::Count(rng.u32(1..=2)),
+        5 => {
+            let (ttl, loop_wait, retry_timeout) = TIMINGS[rng.usize(..TIMINGS.len())];
+            Change::Timing(ttl, loop_wait, retry_timeout)
+        }
+        6 => Change::Lag(if rng.bool() { 1_048_576 } else { 2_000 }),
+        _ => Change::Failsafe(rng.bool()),
+    }
+}
+
+/// One member in six worlds of ten has some tag; in each world somebody may lead.
+fn tags(rng: &mut Rng, members: usize) -> Vec<Tags> {
+    let mut tags = vec![Tags::default(); members];
+    for _ in 0..rng.usize(..4).saturating_sub(1) {
+        let member = rng.usize(..members);
+        let number = Scalar::Integer(rng.i64(0..=3));
+        let (name, value) = match rng.u8(..8) {
+            0..=1 => ("nofailover", Scalar::Bool(true)),
+            2 => ("failover_priority", number),
+            3 => ("nosync", Scalar::Bool(true)),
+            4 => ("sync_priority", number),
+            5 => ("clonefrom", Scalar::Bool(true)),
+            6 => ("nostream", Scalar::Bool(true)),
+            _ => ("replicatefrom", Scalar::Text(["a", "b", "c"][rng.usize(..members)].to_owned())),
+        };
+        let mut changed = tags[member].clone();
+        changed.raw.retain(|(known, _)| known != name);
+        changed.raw.push((name.to_owned(), value));
+        let before = std::mem::replace(&mut tags[member], changed);
+        if tags.iter().all(|tags| tags.nofailover() || tags.nostream()) {
+            tags[member] = before;
+        }
+    }
+    tags
+}
+
 fn settings(rng: &mut Rng) -> Settings {
-    let timings = [(30, 10, 10), (20, 2, 3), (20, 5, 5), (10, 2, 3), (5, 1, 1)];
-    let (ttl, loop_wait, retry_timeout) = timings[rng.usize(..timings.len())];
+    let (ttl, loop_wait, retry_timeout) = TIMINGS[rng.usize(..TIMINGS.len())];
     let use_pg_rewind = rng.u8(..5) != 0;
-    let modes = [SynchronousMode::Off, SynchronousMode::On, SynchronousMode::Quorum];
-    let synchronous_mode = modes[rng.usize(..modes.len())];
+    let synchronous_mode = MODES[rng.usize(..MODES.len())];
     Settings {
         name: String::new(),
         scope: "world".into(),
@@ -171,7 +307,7 @@ fn settings(rng: &mut Rng) -> Settings {
 fn fault(rng: &mut Rng, members: usize, settings: &Settings) -> Fault {
     let one = rng.usize(..members);
     let other = (one + rng.usize(1..members)) % members;
-    let kind = match rng.u8(..25) {
+    let kind = match rng.u8(..28) {
         0..=2 => Kind::KillPostmaster(one),
         3 => Kind::KillDaemon(one),
         4..=5 => Kind::FreezeDaemon(one),
@@ -185,14 +321,19 @@ fn fault(rng: &mut Rng, members: usize, settings: &Settings) -> Fault {
         14..=15 => Kind::Lossy,
         16 => Kind::HangingStop(one),
         17 => Kind::RemoveLock,
-        18..=19 => Kind::Switchover(if rng.bool() { Some(one) } else { None }),
+        18..=19 => {
+            let later = if rng.u8(..3) == 0 { rng.u64(500..15_000) } else { 0 };
+            Kind::Switchover(if rng.bool() { Some(one) } else { None }, later)
+        }
         20 => Kind::Pause,
         21 => Kind::Restart(one),
         22 => Kind::StopDaemon(one),
         23 => Kind::SlowLink(one),
+        24 => Kind::SlowDisk(one),
+        25 => Kind::Suspend(one),
+        26 => Kind::SetClock(one, rng.i64(-20_000..20_000)),
         _ if rng.bool() => Kind::Reinitialize(one),
         _ => Kind::Failover(one),
     };
-    let longest = u64::try_from(settings.ttl.as_millis()).unwrap_or(0) * 2;
-    Fault { at: rng.u64(CALM..CALM + 30_000), lasts: rng.u64(100..longest), kind }
+    during(rng, settings, kind)
 }

@@ -34,8 +34,13 @@ impl World {
             return;
         }
         let id = self.next_id();
+        // The disk is fast enough for what was written in the last tick, unless it is slow.
+        let flushes = self.rng.u8(..100) < if self.nodes[node].slow_disk { 5 } else { 90 };
         let server = &mut self.nodes[node].server;
         if let Some(directory) = &mut server.directory {
+            if flushes {
+                directory.log.flush();
+            }
             let index = directory.log.len();
             directory.log.append(id);
             server.waiting.push(Waiting { index, id });
@@ -73,6 +78,12 @@ impl World {
             let limit = if self.nodes[node].slow { usize::from(self.rng.bool()) } else { AT_ONCE };
             self.ship(source, node, limit);
         }
+    }
+
+    /// Some data directory is half rewound.
+    pub fn has_half_rewound(&self) -> bool {
+        let marked = |directory: &crate::server::Directory| directory.half_rewound.is_some();
+        self.nodes.iter().any(|node| node.server.directory.as_ref().is_some_and(marked))
     }
 
     /// Two servers are on timelines of one number and have different histories: a member that was cut off right after
@@ -124,7 +135,11 @@ impl World {
         let connected: Vec<usize> = (0..self.nodes.len())
             .filter(|other| self.nodes[*other].server.stream == Some(node) && self.reach(*other, node))
             .collect();
+        let flushed = place.server.log().map_or(0, Log::flushed);
         let confirmed = |waiting: &Waiting| {
+            if waiting.index >= flushed {
+                return false;
+            }
             let having: Vec<&str> = connected
                 .iter()
                 .filter(|other| {

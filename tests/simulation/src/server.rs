@@ -4,7 +4,7 @@
 use crate::log::Log;
 use regent_core::model::{
     CommitPoint, ControlData, ControlState, DataDirectory, Lsn, Moment, Monitoring, Postmaster, PostmasterStatus,
-    ReplicationRow, StandbyNames, SyncMethod, Timeline, WallTime,
+    ReplicationRow, RewindMark, StandbyNames, SyncMethod, Timeline, WallTime,
 };
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub enum Phase {
 /// What lies on the disk.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    /// The log; every record is durable.
+    /// The log.
     pub log: Log,
     /// A start goes into recovery.
     pub recovery_signal: bool,
@@ -42,6 +42,8 @@ pub struct Directory {
     pub checkpoint: Lsn,
     /// Its timeline.
     pub checkpoint_timeline: Timeline,
+    /// A rewind began to write here and has not come to its end: whatever else is said here is not true.
+    pub half_rewound: Option<RewindMark>,
 }
 
 /// A commit that waits for standbys.
@@ -129,6 +131,7 @@ impl Server {
     pub fn promote(&mut self, id: u32, epoch: u32, taken: Timeline) {
         let Some(directory) = &mut self.directory else { return };
         directory.log.begin_timeline(id, taken);
+        directory.log.flush();
         directory.recovery_signal = false;
         directory.state = ControlState::InProduction;
         self.phase = Phase::Primary;
@@ -171,7 +174,11 @@ impl Server {
 
     /// The data directory as a daemon finds it.
     pub fn data_directory(&self) -> DataDirectory {
-        if self.directory.is_some() { DataDirectory::Initialized } else { DataDirectory::Empty }
+        match &self.directory {
+            Some(Directory { half_rewound: Some(mark), .. }) => DataDirectory::HalfRewound(mark.clone()),
+            Some(_) => DataDirectory::Initialized,
+            None => DataDirectory::Empty,
+        }
     }
 
     /// A start would go into recovery.
@@ -206,7 +213,7 @@ impl Server {
             server_version: 150_000,
             postmaster_start: WallTime(i64::try_from(self.started.0).unwrap_or(0)),
             timeline: Some(log.timeline()),
-            current_lsn: is_primary.then(|| log.end()),
+            current_lsn: is_primary.then(|| log.flushed_end()),
             received_lsn: standby,
             replayed_lsn: standby,
             replayed_at: None,
@@ -246,6 +253,7 @@ impl Directory {
     pub fn initial(id: u32) -> Directory {
         let mut log = Log::default();
         log.append(id);
+        log.flush();
         let checkpoint = log.start_of_last();
         Directory {
             log,
@@ -253,16 +261,20 @@ impl Directory {
             state: ControlState::ShutDown,
             checkpoint,
             checkpoint_timeline: Timeline(1),
+            half_rewound: None,
         }
     }
 
     /// A copy of another server's, to be started as its standby.
     pub fn copy_of(source: &Directory) -> Directory {
-        Directory { recovery_signal: true, state: ControlState::InArchiveRecovery, ..source.clone() }
+        let mut copy = Directory { recovery_signal: true, state: ControlState::InArchiveRecovery, ..source.clone() };
+        copy.log.lose(usize::MAX);
+        copy
     }
 
     /// The last record is a checkpoint.
     pub fn note_checkpoint(&mut self, state: ControlState) {
+        self.log.flush();
         self.checkpoint = self.log.start_of_last();
         self.checkpoint_timeline = self.log.timeline();
         self.state = state;

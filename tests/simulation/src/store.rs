@@ -1,8 +1,9 @@
 //! A modelled store: one linearizable place with leases, compare-and-set and nothing else.
 
+use crate::plan::Change;
 use regent_core::model::{
-    ClusterView, FailoverRequest, HistoryView, LeaderView, MemberView, Moment, StatusView, StoreCall, SyncView,
-    SynchronousMode, Version,
+    ClusterView, FailoverRequest, HistoryView, LeaderView, MemberView, Moment, Settings, StatusView, StoreCall,
+    SyncView, SynchronousMode, Version, WallTime,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,65 @@ pub struct Dynamic {
     pub strict: bool,
     /// `synchronous_node_count`.
     pub count: u32,
+    /// `ttl`.
+    pub ttl: Duration,
+    /// `loop_wait`.
+    pub loop_wait: Duration,
+    /// `retry_timeout`.
+    pub retry_timeout: Duration,
+    /// `maximum_lag_on_failover`.
+    pub lag: u64,
+    /// `failsafe_mode`.
+    pub failsafe: bool,
+}
+
+impl Dynamic {
+    /// What these settings say.
+    pub fn of(settings: &Settings) -> Dynamic {
+        Dynamic {
+            paused: settings.paused,
+            mode: settings.synchronous_mode,
+            strict: settings.synchronous_mode_strict,
+            count: settings.synchronous_node_count,
+            ttl: settings.ttl,
+            loop_wait: settings.loop_wait,
+            retry_timeout: settings.retry_timeout,
+            lag: settings.maximum_lag_on_failover,
+            failsafe: settings.failsafe_mode,
+        }
+    }
+
+    /// A member's settings with it.
+    pub fn over(self, settings: &Settings) -> Settings {
+        Settings {
+            paused: self.paused,
+            synchronous_mode: self.mode,
+            synchronous_mode_strict: self.strict,
+            synchronous_node_count: self.count,
+            ttl: self.ttl,
+            loop_wait: self.loop_wait,
+            retry_timeout: self.retry_timeout,
+            maximum_lag_on_failover: self.lag,
+            failsafe_mode: self.failsafe,
+            ..settings.clone()
+        }
+    }
+
+    /// An operator changes something.
+    pub fn change(&mut self, change: Change) {
+        let seconds = Duration::from_secs;
+        match change {
+            Change::Mode(mode, strict) => {
+                (self.mode, self.strict) = (mode, strict && mode != SynchronousMode::Off);
+            }
+            Change::Count(count) => self.count = count,
+            Change::Timing(ttl, loop_wait, retry) => {
+                (self.ttl, self.loop_wait, self.retry_timeout) = (seconds(ttl), seconds(loop_wait), seconds(retry));
+            }
+            Change::Lag(lag) => self.lag = lag,
+            Change::Failsafe(on) => self.failsafe = on,
+        }
+    }
 }
 
 /// The lock.
@@ -28,6 +88,8 @@ pub struct Lock {
     pub name: String,
     /// Which holding of the lock this is.
     pub token: u64,
+    /// The session that it hangs on.
+    pub session: u32,
     /// Its end.
     pub expires: Moment,
 }
@@ -37,6 +99,14 @@ pub struct Lock {
 pub struct Input {
     /// The lock as the caller holds it.
     pub token: Option<u64>,
+    /// Its session.
+    pub session: u32,
+    /// How long that lives.
+    pub ttl: Duration,
+    /// How long the call may take.
+    pub budget: Duration,
+    /// A session that is to end, unless the lock was taken with this call.
+    pub ends: Option<u32>,
     /// The member key.
     pub member: Option<MemberView>,
     /// What goes with the lock.
@@ -49,7 +119,7 @@ pub enum Answer {
     /// Everything it holds.
     Loaded(Arc<ClusterView>, Dynamic),
     /// The lock is held, by this token.
-    Held(u64),
+    Held(u64, Duration),
     /// It was done.
     Done,
     /// It was not, and will not be.
@@ -68,15 +138,24 @@ pub struct Store {
     /// The lock.
     pub lock: Option<Lock>,
     members: BTreeMap<String, (MemberView, Moment)>,
-    ttl: Duration,
+    sessions: BTreeMap<u32, Moment>,
+    revisions: BTreeMap<String, u64>,
     changes: u64,
 }
 
 impl Store {
     /// An empty store but for the configuration.
-    pub fn new(ttl: Duration, dynamic: Dynamic) -> Store {
+    pub fn new(dynamic: Dynamic) -> Store {
         let cluster = ClusterView { config: Some(Version("0".to_owned())), ..ClusterView::default() };
-        Store { cluster, dynamic, lock: None, members: BTreeMap::new(), ttl, changes: 1 }
+        Store {
+            cluster,
+            dynamic,
+            lock: None,
+            members: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            changes: 1,
+        }
     }
 
     /// Takes away what has expired; says whether that was the lock.
@@ -93,12 +172,62 @@ impl Store {
     /// Carries a call out; says also whether others should hear of a change.
     pub fn apply(&mut self, now: Moment, caller: &str, call: &StoreCall, input: Input) -> (Answer, bool) {
         self.expire(now);
+        let ends = input.ends;
+        if matches!(call, StoreCall::Acquire | StoreCall::Renew | StoreCall::TouchMember) {
+            self.sessions.insert(input.session, now + input.ttl);
+        }
+        let (answer, news) = self.carry_out(now, caller, call, input);
+        let ended = ends.filter(|_| !matches!(answer, Answer::Held(..))).is_some_and(|session| self.end(session));
+        (answer, news || ended)
+    }
+
+    /// Ends a session, and the lock with it; says whether it had the lock.
+    fn end(&mut self, session: u32) -> bool {
+        self.sessions.remove(&session);
+        let locked = self.lock.as_ref().is_some_and(|lock| lock.session == session);
+        if locked {
+            self.lock = None;
+            self.changes += 1;
+        }
+        locked
+    }
+
+    /// Which revision of what it writes a call is meant for.
+    pub fn revision_of(&self, caller: &str, call: &StoreCall) -> u64 {
+        match call {
+            StoreCall::Acquire => self.lock.as_ref().filter(|lock| lock.name == caller).map_or(0, |lock| lock.token),
+            _ => self.revisions.get(&key_of(caller, call)).copied().unwrap_or(0),
+        }
+    }
+
+    /// A call that arrives after it was given up finds what it was meant for.
+    pub fn fits_late(&mut self, now: Moment, caller: &str, call: &StoreCall, input: &Input, seen: u64) -> bool {
+        self.expire(now);
+        let alive = self.sessions.get(&input.session).is_some_and(|end| *end > now);
+        let ours = self.lock.as_ref().is_some_and(|lock| Some(lock.token) == input.token);
+        match call {
+            StoreCall::Acquire => {
+                let foreign = self.lock.as_ref().is_some_and(|lock| lock.name != caller);
+                alive && !foreign && self.revision_of(caller, call) == seen
+            }
+            StoreCall::Renew | StoreCall::Release { .. } => alive && ours,
+            StoreCall::TouchMember => alive && self.revision_of(caller, call) == seen,
+            // These compare by themselves.
+            StoreCall::WriteSync { .. } | StoreCall::DeleteSync { .. } | StoreCall::ClearFailover { .. } => true,
+            StoreCall::Load => false,
+            _ => self.revision_of(caller, call) == seen,
+        }
+    }
+
+    fn carry_out(&mut self, now: Moment, caller: &str, call: &StoreCall, input: Input) -> (Answer, bool) {
+        let revision = self.revisions.entry(key_of(caller, call)).or_default();
+        *revision += u64::from(*call != StoreCall::Load);
         match call {
             StoreCall::Load => (Answer::Loaded(Arc::new(self.view()), self.dynamic), false),
-            StoreCall::Acquire => self.acquire(now, caller, input.status),
+            StoreCall::Acquire => self.acquire(now, caller, input),
             StoreCall::Renew => self.renew(now, &input),
             StoreCall::Release { optime } => self.release(&input, *optime),
-            StoreCall::TouchMember => self.touch(now, caller, input.member),
+            StoreCall::TouchMember => self.touch(now, caller, input),
             StoreCall::ClaimInitialize => {
                 let free = self.cluster.initialize.is_none();
                 self.write(free, |cluster, _| cluster.initialize = Some(String::new()))
@@ -137,10 +266,10 @@ impl Store {
     }
 
     /// An operator asks for a hand-over.
-    pub fn ask(&mut self, leader: Option<String>, candidate: Option<String>) {
+    pub fn ask(&mut self, leader: Option<String>, candidate: Option<String>, scheduled_at: Option<WallTime>) {
         self.changes += 1;
         let version = Version(self.changes.to_string());
-        self.cluster.failover = Some(FailoverRequest { leader, candidate, scheduled_at: None, version });
+        self.cluster.failover = Some(FailoverRequest { leader, candidate, scheduled_at, version });
     }
 
     /// An operator changes the configuration.
@@ -172,15 +301,16 @@ impl Store {
         (Answer::Done, true)
     }
 
-    fn acquire(&mut self, now: Moment, caller: &str, status: Option<StatusView>) -> (Answer, bool) {
+    fn acquire(&mut self, now: Moment, caller: &str, input: Input) -> (Answer, bool) {
         if self.lock.as_ref().is_some_and(|lock| lock.name != caller) {
             return (Answer::Refused, false);
         }
         self.changes += 1;
         let token = self.changes;
-        self.lock = Some(Lock { name: caller.to_owned(), token, expires: now + self.ttl });
-        self.take_status(status);
-        (Answer::Held(token), true)
+        let (session, expires) = (input.session, now + input.ttl);
+        self.lock = Some(Lock { name: caller.to_owned(), token, session, expires });
+        self.take_status(input.status);
+        (Answer::Held(token, input.ttl), true)
     }
 
     fn renew(&mut self, now: Moment, input: &Input) -> (Answer, bool) {
@@ -190,9 +320,10 @@ impl Store {
         if lock.token != token {
             return (Answer::Refused, false);
         }
-        lock.expires = now + self.ttl;
+        lock.expires = now + input.ttl;
+        lock.session = input.session;
         self.take_status(input.status.clone());
-        (Answer::Held(token), false)
+        (Answer::Held(token, input.ttl), false)
     }
 
     fn release(&mut self, input: &Input, optime: Option<regent_core::model::Lsn>) -> (Answer, bool) {
@@ -207,9 +338,9 @@ impl Store {
         (Answer::Done, true)
     }
 
-    fn touch(&mut self, now: Moment, caller: &str, member: Option<MemberView>) -> (Answer, bool) {
-        let Some(member) = member else { return (Answer::Refused, false) };
-        let before = self.members.insert(caller.to_owned(), (member.clone(), now + self.ttl));
+    fn touch(&mut self, now: Moment, caller: &str, input: Input) -> (Answer, bool) {
+        let Some(member) = input.member else { return (Answer::Refused, false) };
+        let before = self.members.insert(caller.to_owned(), (member.clone(), now + input.ttl));
         let news = before.is_none_or(|(before, _)| {
             (before.state, before.role, before.timeline) != (member.state, member.role, member.timeline)
         });
@@ -221,4 +352,17 @@ impl Store {
             self.cluster.status = status;
         }
     }
+}
+
+/// The name of what a call writes.
+fn key_of(caller: &str, call: &StoreCall) -> String {
+    let name = match call {
+        StoreCall::TouchMember => return format!("member {caller}"),
+        StoreCall::ClaimInitialize | StoreCall::SetInitialize { .. } | StoreCall::CancelInitialize => "initialize",
+        StoreCall::RestoreConfig => "config",
+        StoreCall::WriteFailsafe { .. } => "failsafe",
+        StoreCall::WriteHistory { .. } => "history",
+        _ => "",
+    };
+    name.to_owned()
 }

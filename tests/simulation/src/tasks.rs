@@ -1,20 +1,13 @@
-//! Long work and errands in the model: what they do to the server, how long they take, and when they fail.
+//! Long work in the model: what it does to the server, how long it takes, and when it fails.
 
-use crate::daemon::{Finding, News};
+use crate::daemon::News;
 use crate::server::{Directory, Phase};
 use crate::world::{Event, Step, World};
 use regent_core::model::{
-    ControlState, Errand, HistoryRow, LeaderHistory, LocalEnd, Moment, Postmaster, ProbeRound, Source, StartMode,
-    StopMode, Task, TaskOutcome,
+    ControlState, DataDirectory, LeaderHistory, LocalEnd, Postmaster, RewindMark, Source, StartMode, StopMode, Task,
+    TaskOutcome,
 };
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// How long a member that does not answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// And the lost leader.
-const PATIENCE_FOR_FORMER_LEADER: Duration = Duration::from_millis(300);
 
 /// How long a stopping server waits for standbys.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -30,6 +23,8 @@ pub struct Pending {
     pub names: Option<String>,
     /// When it is over.
     pub goal: Goal,
+    /// A rewind: it has begun to write.
+    pub half_way: bool,
 }
 
 /// When long work is over.
@@ -64,7 +59,7 @@ impl World {
             Task::Rewind(_) => (Goal::Point, 300, 2000),
             Task::RecoverInSingleUserMode | Task::SetAsideFailedBootstrap => (Goal::Point, 100, 600),
         };
-        self.nodes[node].pending = Some(Pending { number, task, names, goal });
+        self.nodes[node].pending = Some(Pending { number, task, names, goal, half_way: false });
         self.soon(from, to, Event::Work { node, number });
     }
 
@@ -107,10 +102,13 @@ impl World {
                 let outcome = self.compare(node, &source);
                 self.task_ends(node, number, outcome);
             }
-            Task::Rewind(source) => {
-                let outcome = self.rewind(node, &source);
-                self.task_ends(node, number, outcome);
-            }
+            Task::Rewind(source) => match self.rewind(node, &source, pending.half_way) {
+                Some(outcome) => self.task_ends(node, number, outcome),
+                None => {
+                    self.nodes[node].pending = Some(Pending { half_way: true, task: Task::Rewind(source), ..pending });
+                    self.soon(100, 3000, Event::Work { node, number });
+                }
+            },
             Task::RecoverInSingleUserMode => {
                 let id = self.next_id();
                 let server = &mut self.nodes[node].server;
@@ -141,6 +139,10 @@ impl World {
 
     fn spawn(&mut self, node: usize, names: String) {
         let now = self.now;
+        if matches!(self.nodes[node].server.data_directory(), DataDirectory::HalfRewound(_)) {
+            let name = self.names[node].clone();
+            self.checks.fail(|| format!("8: {name} starts a server on a half rewound data directory"));
+        }
         let server = &mut self.nodes[node].server;
         server.names = names;
         let crashed = server.directory.as_ref().is_some_and(|directory| {
@@ -221,26 +223,36 @@ impl World {
         TaskOutcome::Histories(local, leader)
     }
 
-    fn rewind(&mut self, node: usize, source: &Source) -> TaskOutcome {
+    /// How a rewind goes on: `None`, it has just begun to write.
+    fn rewind(&mut self, node: usize, source: &Source, half_way: bool) -> Option<TaskOutcome> {
         // A source that is lost says nothing about the local data.
-        let Some(place) = self.source_of(node, source) else { return TaskOutcome::Cancelled };
+        let Some(place) = self.source_of(node, source) else { return Some(TaskOutcome::Cancelled) };
         let (primary, directory) = {
             let server = &self.nodes[place].server;
             (server.phase == Phase::Primary, server.directory.clone())
         };
         let Some(from) = directory.filter(|from| primary && from.checkpoint_timeline == from.log.timeline()) else {
-            return failed("the source has not written a checkpoint");
+            return Some(failed("the source has not written a checkpoint"));
         };
+        let mark = RewindMark { source: source.name.clone(), timeline: from.log.timeline(), same_boot: true };
+        // The log that it begins with may be among what the first attempt removed.
+        let spoilt = !half_way && self.rng.u8(..3) == 0;
         let server = &mut self.nodes[node].server;
-        match server.directory.as_mut().filter(|_| server.postmaster.is_none()) {
-            Some(directory) => {
-                directory.log.become_like(&from.log);
-                directory.recovery_signal = true;
-                directory.state = ControlState::InArchiveRecovery;
-                TaskOutcome::Done
-            }
-            None => failed("the server runs"),
+        let Some(directory) = server.directory.as_mut().filter(|_| server.postmaster.is_none()) else {
+            return Some(failed("the server runs"));
+        };
+        if directory.half_rewound.as_ref().is_some_and(|before| *before != mark || spoilt) {
+            return Some(failed("the data directory is half rewound"));
         }
+        if !half_way {
+            directory.half_rewound = Some(mark);
+            return None;
+        }
+        directory.log.become_like(&from.log);
+        directory.recovery_signal = true;
+        directory.state = ControlState::InArchiveRecovery;
+        directory.half_rewound = None;
+        Some(TaskOutcome::Done)
     }
 
     /// Tells the daemon that its long work is over.
@@ -330,6 +342,12 @@ impl World {
         if clean && server.has_recovery_signal() {
             server.end(Some(0));
         } else {
+            // What was not even handed to the operating system ends with the process.
+            if let Some(directory) = &mut server.directory {
+                let unflushed = directory.log.unflushed();
+                let lost = directory.log.lose(self.rng.usize(0..=unflushed));
+                self.statistics.add_count("records lost", "with the process", lost);
+            }
             server.end(None);
         }
         for other in &mut self.nodes {
@@ -342,7 +360,7 @@ impl World {
             self.inform(node, 1, 4, News::Ended(postmaster));
         }
         let control = self.nodes[node].server.control();
-        let at = self.now + Duration::from_millis(5);
+        let at = self.clock(node) + Duration::from_millis(5);
         self.inform(node, 5, 15, News::Control(control, at));
     }
 
@@ -353,106 +371,11 @@ impl World {
             let signal = server.has_recovery_signal();
             let control = server.control();
             self.inform(node, 1, 4, News::Status(postmaster, status, signal));
-            let at = self.now;
+            let at = self.clock(node);
             self.inform(node, 5, 12, News::Control(control, at));
             self.watch_server(node);
         }
     }
-
-    /// The monitor begins to ask.
-    pub fn watch_server(&mut self, node: usize) {
-        let place = &mut self.nodes[node];
-        if let (Some(postmaster), Some(daemon)) = (place.server.postmaster, &place.daemon) {
-            place.round += 1;
-            let (instance, round) = (daemon.instance, place.round);
-            self.soon(1, 5, Event::Monitor { node, instance, postmaster, round });
-        }
-    }
-
-    /// The monitor asks once a second, and whenever something was said to have changed.
-    pub fn monitor(&mut self, node: usize, instance: u32, postmaster: Postmaster, round: u64) {
-        let place = &self.nodes[node];
-        let same = place.daemon.as_ref().is_some_and(|daemon| daemon.instance == instance);
-        if !same || place.server.postmaster != Some(postmaster) || place.round != round {
-            return;
-        }
-        let answer = self.nodes[node].server.monitoring(&self.names, self.standbys_of(node));
-        if answer.is_some() {
-            let at = self.now;
-            self.inform(node, 1, 5, News::Monitored(postmaster, answer, at));
-            self.later(Duration::from_secs(1), Event::Monitor { node, instance, postmaster, round });
-        }
-    }
-
-    /// Members answer; the silent ones are waited for.
-    pub fn ask(&mut self, node: usize, instance: u32, errand: Errand, begun_at: Moment) {
-        let Errand::Probe { members, former_leader } = &errand else { return };
-        let mut answers = BTreeMap::new();
-        let mut patience = Duration::from_millis(self.rng.u64(2..15));
-        for name in members {
-            let Some(other) = self.place(name) else { continue };
-            let place = &self.nodes[other];
-            let silent = !self.reach(node, other) || place.daemon_frozen;
-            let answer = place.daemon.as_ref().filter(|_| !silent).and_then(crate::daemon::Daemon::answer);
-            if silent {
-                let former = former_leader.as_deref() == Some(name);
-                patience = patience.max(if former { PATIENCE_FOR_FORMER_LEADER } else { PATIENCE });
-            }
-            answers.insert(name.clone(), answer);
-        }
-        let news = News::ErrandEnded(errand, begun_at, Ok(Finding::Probes(ProbeRound { begun_at, answers })));
-        self.later(patience, Event::Tell { node, instance, news });
-    }
-
-    /// Short work ends.
-    pub fn errand_ends(&mut self, node: usize, instance: u32, errand: Errand, begun_at: Moment) {
-        if self.nodes[node].daemon.as_ref().is_none_or(|daemon| daemon.instance != instance) {
-            return;
-        }
-        let id = self.next_id();
-        let now = self.now;
-        let server = &mut self.nodes[node].server;
-        let up = matches!(server.phase, Phase::Primary | Phase::Standby);
-        let result = match &errand {
-            Errand::SetStandbyNames { names } if up => {
-                server.names = names.clone().unwrap_or_default();
-                let told = server.names.clone();
-                self.tell_of(node, || format!("commits wait for {told:?}"));
-                Ok(Finding::Nothing)
-            }
-            Errand::CheckpointAfterPromote if server.phase == Phase::Primary => {
-                if let Some(directory) = &mut server.directory {
-                    directory.log.append(id);
-                    directory.note_checkpoint(ControlState::InProduction);
-                }
-                Ok(Finding::Nothing)
-            }
-            Errand::SetStandbyNames { .. } | Errand::CheckpointAfterPromote => Err(()),
-            Errand::ReadControl => Ok(Finding::Control(server.control(), now)),
-            Errand::ReadHistory => Ok(Finding::History(history(server.log()))),
-            Errand::WakeReceiver => {
-                server.retry_at = now;
-                Ok(Finding::Nothing)
-            }
-            _ => Ok(Finding::Nothing),
-        };
-        if matches!(errand, Errand::SetStandbyNames { .. } | Errand::SyncSlots { .. }) {
-            self.watch_server(node);
-        }
-        self.inform(node, 0, 1, News::ErrandEnded(errand, begun_at, result));
-    }
-}
-
-fn history(log: Option<&crate::log::Log>) -> Vec<HistoryRow> {
-    let switches = log.map(crate::log::Log::switches).unwrap_or_default();
-    let row = |(timeline, switch_lsn)| HistoryRow {
-        timeline,
-        switch_lsn,
-        reason: "no recovery target specified".to_owned(),
-        timestamp: None,
-        new_leader: None,
-    };
-    switches.into_iter().map(row).collect()
 }
 
 fn failed(why: &str) -> TaskOutcome {

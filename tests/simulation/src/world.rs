@@ -1,6 +1,7 @@
 //! The modelled world: machines, their links, the store, and one queue of everything that is going to happen.
 
 use crate::check::Checks;
+use crate::clock::Clock;
 use crate::daemon::{Daemon, News};
 use crate::mutant::Mutant;
 use crate::plan::Plan;
@@ -24,6 +25,8 @@ pub enum Event {
     Tick,
     /// A call reaches the store.
     Call { node: usize, instance: u32, call: StoreCall, input: Input, sent_at: Moment },
+    /// A call reaches it that was given up, meant for that revision of what it writes.
+    Late { node: usize, call: StoreCall, input: Input, seen: u64 },
     /// A daemon hears of something.
     Tell { node: usize, instance: u32, news: News },
     /// A daemon's own timer.
@@ -76,10 +79,14 @@ pub struct Node {
     pub daemon_frozen: bool,
     /// Everything stands still.
     pub frozen: bool,
+    /// Its clocks stand still as well, since then.
+    pub suspended_at: Option<Moment>,
     /// What would have happened meanwhile.
     pub postponed: Vec<Event>,
     /// Whom the guard kills, and when.
     pub guard: Option<(Postmaster, Moment)>,
+    /// `synchronous_standby_names` as the configuration that is being written has it.
+    pub applying: String,
     /// Long work of the daemon.
     pub pending: Option<Pending>,
     /// The timelines that a promotion must not begin, for they exist elsewhere.
@@ -94,8 +101,14 @@ pub struct Node {
     pub cut: bool,
     /// When it last went on after having stood still.
     pub thawed_at: Moment,
+    /// It stood still, its clock too: until then it may trust in a lock that ended meanwhile.
+    pub unaware_until: Moment,
     /// Its link carries one record a tick, and often none.
     pub slow: bool,
+    /// Its disk is.
+    pub slow_disk: bool,
+    /// Its clocks.
+    pub clock: Clock,
 }
 
 #[derive(Debug)]
@@ -158,25 +171,20 @@ pub struct World {
 impl World {
     /// The world of a plan, before anything happened.
     pub fn new(plan: Plan, mutant: Option<Mutant>, tell: bool) -> World {
-        let settings = &plan.settings;
-        let dynamic = Dynamic {
-            paused: false,
-            mode: settings.synchronous_mode,
-            strict: settings.synchronous_mode_strict,
-            count: settings.synchronous_node_count,
-        };
+        let dynamic = Dynamic::of(&plan.settings);
         let names = plan.names();
-        let nodes = names.iter().map(|_| Node::new()).collect();
+        let clock = |fast: &i64| Clock { fast: *fast, ..Clock::default() };
+        let nodes = plan.clocks.iter().map(|fast| Node { clock: clock(fast), ..Node::new() }).collect();
         let mut world = World {
             now: Moment(1_000),
             rng: Rng::with_seed(plan.seed ^ 0x9e37_79b9_7f4a_7c15),
             nodes,
             names,
-            store: Store::new(settings.ttl, dynamic),
+            store: Store::new(dynamic),
             store_away: false,
             loss: 0,
             parted: BTreeSet::new(),
-            checks: Checks::new(settings.synchronous_mode),
+            checks: Checks::new(dynamic.lag),
             statistics: Statistics::default(),
             story: tell.then(Vec::new),
             mutant,
@@ -234,6 +242,16 @@ impl World {
         !self.parted.contains(&(one.min(other), one.max(other))) && !self.nodes[one].frozen && !self.nodes[other].frozen
     }
 
+    /// What this machine's boot-time clock shows.
+    pub fn clock(&self, node: usize) -> Moment {
+        self.nodes[node].clock.shows(self.now)
+    }
+
+    /// How long it is until it shows that.
+    pub fn until_shown(&self, node: usize, shown: Moment) -> Duration {
+        self.nodes[node].clock.world(shown).since(self.now)
+    }
+
     /// The place of a member.
     pub fn place(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| known == name)
@@ -241,14 +259,12 @@ impl World {
 
     /// The settings of a member.
     pub fn settings_of(&self, node: usize) -> Settings {
-        let dynamic = self.store.dynamic;
-        Settings {
+        let own = Settings {
             name: self.names[node].clone(),
-            paused: dynamic.paused,
-            synchronous_mode: dynamic.mode,
-            synchronous_mode_strict: dynamic.strict,
+            tags: self.plan.tags[node].clone(),
             ..self.plan.settings.clone()
-        }
+        };
+        self.store.dynamic.over(&own)
     }
 
     /// One line of the story.
@@ -300,6 +316,7 @@ impl World {
                 self.later(TICK, Event::Tick);
             }
             Event::Call { node, instance, call, input, sent_at } => self.call(node, instance, call, input, sent_at),
+            Event::Late { node, call, input, seen } => self.late(node, call, input, seen),
             Event::Tell { node, instance, news } => self.hear(node, instance, news),
             Event::Wake { node, instance, wake } => self.wake(node, instance, wake),
             Event::Server { node, postmaster, step } => self.server_step(node, postmaster, step),
@@ -336,14 +353,15 @@ impl World {
 
     fn start_daemon(&mut self, node: usize) {
         let settings = self.settings_of(node);
-        let now = self.now;
+        let session = self.next_id();
+        let now = self.clock(node);
         let place = &mut self.nodes[node];
         if place.daemon.is_some() || !place.wanted {
             return;
         }
         place.instances += 1;
         place.daemon_frozen = false;
-        place.daemon = Some(Daemon::start(place.instances, now, settings, &place.server));
+        place.daemon = Some(Daemon::start(place.instances, session, now, settings, &place.server));
         self.tell_of(node, || "the daemon starts".to_owned());
         self.watch_server(node);
         self.run_daemon(node);
@@ -351,9 +369,10 @@ impl World {
 
     /// The guard kills a server whose lock was not renewed in time.
     pub fn guard(&mut self, node: usize) {
+        let now = self.clock(node);
         let place = &self.nodes[node];
         let Some((postmaster, at)) = place.guard else { return };
-        if self.now >= at && place.server.postmaster == Some(postmaster) && self.mutant != Some(Mutant::NoGuard) {
+        if now >= at && place.server.postmaster == Some(postmaster) && self.mutant != Some(Mutant::NoGuard) {
             self.tell_of(node, || "the guard kills the server".to_owned());
             self.statistics.guard_kills += 1;
             self.server_step(node, postmaster, Step::Dead);
@@ -369,8 +388,10 @@ impl Node {
             instances: 0,
             daemon_frozen: false,
             frozen: false,
+            suspended_at: None,
             postponed: Vec::new(),
             guard: None,
+            applying: String::new(),
             pending: None,
             reserved: Timeline(0),
             round: 0,
@@ -378,7 +399,10 @@ impl Node {
             wanted: true,
             cut: false,
             thawed_at: Moment(0),
+            unaware_until: Moment(0),
             slow: false,
+            slow_disk: false,
+            clock: Clock::default(),
         }
     }
 }

@@ -42,6 +42,7 @@ pub trait Fetch {
 
     /// Waits before asking again.
     fn pause(&mut self, pause: Duration) {
+        // pace: a server that did not answer is asked again; it will not tell when it is well.
         std::thread::sleep(pause);
     }
 }

@@ -2,13 +2,15 @@
 //! tablespace (its OID), plain, `.gz` or `.zst`. Knows where what is in them belongs, and not where they come from.
 
 mod archive;
+mod output;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 use archive::{Archive, Kind};
+use output::Folders;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, BufRead, Read, Write};
+use std::fs;
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 /// Large enough that reading and writing cost little; larger buys nothing.
@@ -69,6 +71,7 @@ pub struct Unpacker<'a> {
     data_directory: PathBuf,
     places: BTreeMap<String, String>,
     made: BTreeSet<PathBuf>,
+    folders: Folders,
     done: Done,
     report: Box<dyn FnMut(&Done, &str) + 'a>,
 }
@@ -81,7 +84,14 @@ impl<'a> Unpacker<'a> {
         report: impl FnMut(&Done, &str) + 'a,
     ) -> Unpacker<'a> {
         let (made, done) = Default::default();
-        Unpacker { data_directory: data_directory.to_owned(), places, made, done, report: Box::new(report) }
+        Unpacker {
+            data_directory: data_directory.to_owned(),
+            places,
+            made,
+            folders: Folders::new(),
+            done,
+            report: Box::new(report),
+        }
     }
 
     /// Unpacks the archive of this name from the file `file`.
@@ -116,7 +126,7 @@ impl<'a> Unpacker<'a> {
                         self.make(parent)?;
                     }
                     let not_written = |error| Error::Io(place.clone(), error);
-                    let mut out = File::create(&place).map_err(not_written)?;
+                    let mut out = self.folders.create(&place).map_err(not_written)?;
                     while let count @ 1.. = archive.read(&mut buffer).map_err(failed)? {
                         out.write_all(&buffer[..count]).map_err(not_written)?;
                         self.done.bytes += count as u64;

@@ -32,8 +32,13 @@ impl Case<'_> {
         self.view.settings.paused
     }
 
+    /// This member has the lock, and nothing that was read since it last was confirmed says that another has it. A machine
+    /// that stood still, its clock too, finds its lock valid long after others took it.
     pub fn holds_lease(&self) -> bool {
-        self.view.lease.is_some_and(|lease| self.view.now < lease.deadline)
+        let Some(lease) = self.view.lease.filter(|lease| self.view.now < lease.deadline) else { return false };
+        let snapshot = self.view.store.snapshot.as_ref().filter(|(_, at)| *at > lease.renewed_at);
+        let leader = snapshot.and_then(|(cluster, _)| cluster.leader_name());
+        leader.is_none_or(|leader| leader == self.me())
     }
 
     pub fn server_runs(&self) -> bool {

@@ -145,6 +145,9 @@ fn restart_in_place(case: &mut Case<'_>) -> Decision {
     if !crashed_leader(case) || case.memory.release_wanted || case.memory.handover.is_some() {
         return None;
     }
+    if case.memory.release_sent.is_some() {
+        return case.call_or_wait(StoreCall::Acquire, Reason::LockMayGo);
+    }
     case.memory.restarting_in_place = true;
     Some((Action::Begin(Task::Start(StartMode::Primary)), Reason::PrimaryCrashed))
 }

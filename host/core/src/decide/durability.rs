@@ -12,7 +12,7 @@ mod standbys;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{Durability, Mark};
+pub use memory::{Durability, KeyWrites, Mark};
 pub(super) use promotion::{ask_for_release, prepare};
 
 use super::case::{Case, Decision};
@@ -20,14 +20,15 @@ use super::leader::leads;
 use super::{Reason, Rule};
 use crate::model::{
     ClusterView, Errand, ErrandKind, Observed, Settings, StandbyNames, StoreCall, StoreCallKind, SyncState, SyncView,
-    SynchronousMode,
+    SynchronousMode, Version,
 };
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 841,
         situation: "durability",
-        sentence: "A sync key that is absent or another leader's is made ours.",
+        sentence: "A sync key that is absent or another leader's is made ours; one of which an earlier write may come yet is \
+                   written once more, before anything else changes.",
         apply: claim,
     },
     Rule {
@@ -112,9 +113,14 @@ fn next_step(case: &Case<'_>) -> Option<Step> {
         return None;
     }
     let names = StandbyNames::parse(&monitoring.synchronous_standby_names).unwrap_or_default();
+    let key = &case.fresh_cluster()?.sync;
+    if key.is_led_by(case.me()) && case.memory.durability.may_change(key) {
+        let sync = SyncState { leader: case.me().to_owned(), standbys: key.standbys.clone(), quorum: key.quorum };
+        return (case.view.settings.synchronous_mode != SynchronousMode::Off).then_some(Step::Claim(sync));
+    }
     let situation = priority::Situation {
         settings: &case.view.settings,
-        key: &case.fresh_cluster()?.sync,
+        key,
         reached: case.memory.durability.mark_of(&names).and_then(|mark| mark.position),
         held: case.memory.durability.mark_of(&names).is_some_and(|mark| mark.held),
         names,
@@ -157,15 +163,28 @@ pub(super) fn before_first_lock(case: &mut Case<'_>) -> Decision {
     set_names(case, names, Reason::StrictWithoutStandby).or_else(|| case.wait(Reason::StrictWithoutStandby))
 }
 
-fn write(case: &Case<'_>, sync: SyncState, reason: Reason) -> Decision {
+fn write(case: &mut Case<'_>, sync: SyncState, reason: Reason) -> Decision {
     let over = case.cluster()?.sync.version.clone();
-    case.call(StoreCall::WriteSync { sync, over }, reason)
+    call(case, StoreCall::WriteSync { sync, over: over.clone() }, over, reason)
+}
+
+/// Writes or removes the key over this version, and notes that this may come late.
+fn call(case: &mut Case<'_>, call: StoreCall, over: Option<Version>, reason: Reason) -> Decision {
+    let decision = case.call(call, reason);
+    if decision.is_some() {
+        case.memory.durability.key = KeyWrites::MayCome(over);
+    }
+    decision
 }
 
 fn claim(case: &mut Case<'_>) -> Decision {
     let Some(Step::Claim(sync)) = next_step(case) else { return None };
-    let former = case.cluster()?.sync.leader.clone();
-    write(case, sync, Reason::SyncKeyNotOurs { former })
+    let key = &case.cluster()?.sync;
+    let reason = match key.is_led_by(case.me()) {
+        true => Reason::SyncKeyMayChange,
+        false => Reason::SyncKeyNotOurs { former: key.leader.clone() },
+    };
+    write(case, sync, reason)
 }
 
 fn requorum(case: &mut Case<'_>) -> Decision {
@@ -221,7 +240,7 @@ fn remove_key(case: &mut Case<'_>) -> Decision {
     }
     let sync = &case.fresh_cluster()?.sync;
     let version = sync.version.clone().filter(|_| sync.leader.is_some())?;
-    case.call(StoreCall::DeleteSync { version }, Reason::SynchronousModeOff)
+    call(case, StoreCall::DeleteSync { version: version.clone() }, Some(version), Reason::SynchronousModeOff)
 }
 
 fn restore_user_value(case: &mut Case<'_>) -> Decision {

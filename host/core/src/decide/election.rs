@@ -80,11 +80,15 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
     }
     let sync = durability::active(me.settings, cluster);
     let mut standing = Standing::First;
+    // Who gave the lock up for others to have it stands back for them, not they for it.
+    let request = cluster.failover.as_ref().filter(|request| request.candidate.is_none());
+    let gave_up = request.and_then(|request| request.leader.as_deref());
     for (name, status) in &round.answers {
         let Some(status) = status else { continue };
         match compare(me, name, status) {
             Standing::First => {}
             found @ Standing::PrimaryAlive(_) => return found,
+            Standing::Preferred { .. } | Standing::NamedFirst(_) if gave_up == Some(name.as_str()) => {}
             // What the former leader has beyond its standbys it never acknowledged, and who is not synchronous never
             // has more that counts.
             _ if sync.is_some_and(|sync| sync.is_led_by(name) || !sync.knows(name)) => {}

@@ -58,16 +58,32 @@ pub(super) fn absorb(memory: &mut Memory, view: &View) {
     }
 }
 
-/// Gives this member's word to a leader that asks, unless it is, or may be about to be, the leader itself. The word
-/// holds for the longer of both members' ttl: the leader counts on its own.
+/// Gives this member's word to a leader that asks, unless it is, or may be about to be, the leader itself, or knows of
+/// another. The word holds for the longer of both members' ttl: the leader counts on its own.
 pub fn give_word(view: &View, leader: &str, ttl: Option<Duration>) -> Option<Promise> {
     let leads = view.lease.is_some() || view.store.in_flight == Some(StoreCallKind::Acquire);
     let promotes = matches!(&view.running, Some(running) if running.task == Task::Promote);
-    if leads || promotes || view.server.may_take_writes() {
+    if leads || promotes || view.server.may_take_writes() || !may_lead_still(view, leader) {
         return None;
     }
     let ttl = ttl.unwrap_or_default().clamp(view.settings.ttl, TTL_MAX.max(view.settings.ttl));
     Some(Promise { leader: leader.to_owned(), given_at: view.now, until: view.now + ttl })
+}
+
+/// Nothing that this member knows speaks against that leader. A machine that stood still with its clock, and whose lock
+/// went to another meanwhile, asks as if nothing had been.
+fn may_lead_still(view: &View, leader: &str) -> bool {
+    let word = view.failsafe.promise.as_ref().filter(|promise| view.now < promise.until);
+    let Some((cluster, read_at)) = &view.store.snapshot else {
+        return word.is_none_or(|word| word.leader == leader);
+    };
+    match cluster.leader.as_ref().map(|lock| lock.name.as_str()) {
+        // Since then it may have let another go on.
+        Some(name) if name == leader => word.is_none_or(|word| word.leader == leader || word.given_at < *read_at),
+        Some(_) => false,
+        // The lock of a leader that only the others reach the store without runs out.
+        None => word.is_some_and(|word| word.leader == leader),
+    }
 }
 
 /// The lock as it is after a round of questions; `None` where that changes nothing.

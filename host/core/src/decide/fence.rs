@@ -3,7 +3,7 @@
 use super::Action;
 use super::case::{Case, Decision};
 use super::{Bootstrap, Reason, Rule, fast_stop_budget, guard_margin, immediate_stop_budget};
-use crate::model::{ClusterView, StopMode, Task};
+use crate::model::{StopMode, Task};
 use std::time::Duration;
 
 pub(super) const RULES: &[Rule] = &[
@@ -69,10 +69,7 @@ fn stop(mode: StopMode, reason: Reason) -> Decision {
 }
 
 fn lock_lost(case: &mut Case<'_>) -> Decision {
-    // What only the members' word keeps gives way to a leader that the store names.
-    let gives_way = case.view.failsafe.kept_at.is_some()
-        && case.fresh_cluster().and_then(ClusterView::leader_name).is_some_and(|leader| leader != case.me());
-    if !exposed(case) || case.holds_lease() && !gives_way {
+    if !exposed(case) || case.holds_lease() {
         return None;
     }
     if let Some(leader) = case.other_leader() {

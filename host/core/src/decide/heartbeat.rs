@@ -42,8 +42,10 @@ fn renew(case: &mut Case<'_>) -> Decision {
     if case.view.now < lease.renewed_at + case.view.settings.loop_wait {
         return None;
     }
-    // What only the members' word kept may be gone from the store, and is still nobody else's.
-    let call = if case.view.failsafe.kept_at.is_some() { StoreCall::Acquire } else { StoreCall::Renew };
+    // What only the members' word kept may be gone from the store, and is still nobody else's. And a lock that is taken
+    // anew is not the one that an unanswered request would give back.
+    let anew = case.view.failsafe.kept_at.is_some() || case.memory.release_sent.is_some();
+    let call = if anew { StoreCall::Acquire } else { StoreCall::Renew };
     case.call(call, Reason::RenewalDue)
 }
 

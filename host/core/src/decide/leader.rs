@@ -200,6 +200,9 @@ fn promote(case: &mut Case<'_>) -> Decision {
     if was_just_promoted(case.view) {
         return case.wait(Reason::PromotionEnds);
     }
+    if case.memory.release_sent.is_some() {
+        return case.call_or_wait(StoreCall::Acquire, Reason::LockMayGo);
+    }
     // A lock that could not be renewed lately is no ground for a promotion: it may end before the server is up.
     let lease = case.view.lease?;
     let confirmed = case.view.store.failing_since.is_none()
@@ -324,7 +327,8 @@ fn stop_for_handover(case: &mut Case<'_>) -> Decision {
 /// one that streams from another member nothing is known here.
 fn is_connected(case: &Case<'_>, name: &str) -> bool {
     let member = case.cluster().and_then(|cluster| cluster.member(name));
-    let cascades = member.and_then(|member| member.tags.replicatefrom()).is_some_and(|source| source != case.me());
+    let source = member.and_then(|member| member.tags.replicatefrom()).filter(|source| *source != name);
+    let cascades = source.is_some_and(|source| source != case.me());
     let rows = case.view.server.monitoring.value().map_or(&[][..], |monitoring| &monitoring.replication);
     cascades || rows.iter().any(|row| row.application_name == name && row.state == "streaming")
 }
@@ -358,9 +362,18 @@ fn write_history(case: &mut Case<'_>) -> Decision {
         case.memory.history_written = Some(timeline);
         return None;
     }
+    // A number that somebody else had taken, or was about to, was passed over: the last row need not be the one before.
+    let kind = ErrandKind::ReadHistory;
+    let read = case.memory.history_read == Some(timeline)
+        && !case.view.errands.contains(&kind)
+        && !case.view.errand_failures.contains_key(&kind);
     let local = case.view.store.local_history.as_ref();
-    let local = local.filter(|rows| rows.last().is_some_and(|row| row.timeline.0 + 1 == timeline.0));
-    match local {
+    if read && local.is_some_and(Vec::is_empty) {
+        case.memory.history_written = Some(timeline);
+        return None;
+    }
+    let fits = |before: Timeline| before.0 + 1 == timeline.0 || read && before < timeline;
+    match local.filter(|rows| rows.last().is_some_and(|row| fits(row.timeline))) {
         Some(rows) => {
             let mut rows = rows.clone();
             for row in &mut rows {
@@ -374,9 +387,19 @@ fn write_history(case: &mut Case<'_>) -> Decision {
             if let Some(kept) = case.view.settings.max_timelines_history {
                 rows.drain(..rows.len().saturating_sub(kept));
             }
+            if cluster.history.known && cluster.history.rows == rows {
+                case.memory.history_written = Some(timeline);
+                return None;
+            }
             case.call(StoreCall::WriteHistory { rows }, Reason::TimelinesToTell)
         }
-        None => case.run(Errand::ReadHistory, Reason::TimelinesToTell),
+        None => {
+            let decision = case.run(Errand::ReadHistory, Reason::TimelinesToTell);
+            if decision.is_some() {
+                case.memory.history_read = Some(timeline);
+            }
+            decision
+        }
     }
 }
 

@@ -46,10 +46,15 @@ pub struct Memory {
     pub checkpoint_pending: bool,
     /// The history key is known to hold what the server's files tell, up to this timeline.
     pub history_written: Option<Timeline>,
+    /// The history of timelines was last asked of the local server for this timeline.
+    pub history_read: Option<Timeline>,
     /// The next clone comes from the leader by pg_basebackup.
     pub clone_from_leader: bool,
     /// The lock is to be given back: the server could not be brought up again as primary.
     pub release_wanted: bool,
+    /// When giving the lock back was last under way: unless that was answered, or the lock was taken anew since, the store
+    /// may do it yet.
+    pub release_sent: Option<Moment>,
     /// The lock is given back because the operator's script refused the promotion; until then there is no race.
     pub barred_until: Option<Moment>,
     /// The race that waits because the lost leader may still write.
@@ -189,8 +194,10 @@ impl Default for Memory {
             start_timeout: None,
             checkpoint_pending: false,
             history_written: None,
+            history_read: None,
             clone_from_leader: false,
             release_wanted: false,
+            release_sent: None,
             barred_until: None,
             backoff: None,
             down: false,
@@ -224,6 +231,7 @@ impl Memory {
             self.absorb_finished(view, finished);
         }
         self.absorb_server(view);
+        self.absorb_release(view);
         self.absorb_cluster(view);
         super::failsafe::absorb(self, view);
         if self.race.is_none() {
@@ -402,6 +410,7 @@ impl Memory {
         self.crash_recovery_tried = false;
         self.checkpoint_pending = false;
         self.history_written = None;
+        self.history_read = None;
     }
 
     fn absorb_server(&mut self, view: &View) {
@@ -413,6 +422,7 @@ impl Memory {
         if view.server.is_primary() {
             if self.role != Role::Primary {
                 self.history_written = None;
+                self.history_read = None;
             }
             self.role = Role::Primary;
             self.race = None;
@@ -446,6 +456,15 @@ impl Memory {
             self.checkpoint_looked = true;
             self.checkpoint_pending |= control.checkpoint_timeline < timeline;
         }
+    }
+
+    fn absorb_release(&mut self, view: &View) {
+        let sent = self.release_sent;
+        self.release_sent = match view.lease {
+            _ if view.store.in_flight == Some(StoreCallKind::Release) => Some(view.now),
+            Some(lease) => sent.filter(|sent| lease.renewed_at <= *sent),
+            None => None,
+        };
     }
 
     fn absorb_stopped_server(&mut self, view: &View) {

@@ -30,7 +30,7 @@ mod watchdog;
 
 pub use action::{Action, Verdict};
 pub use divergence::{Divergence, judge};
-pub use durability::{Durability, Mark};
+pub use durability::{Durability, KeyWrites, Mark};
 pub use election::{Standing, switch_targets};
 pub use failsafe::{give_word, prolonged};
 pub use guard::{GuardOrder, guard_order};

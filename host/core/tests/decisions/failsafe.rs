@@ -185,6 +185,31 @@ fn a_member_gives_its_word_unless_it_may_lead() {
     });
 }
 
+/// HA-49: who comes back from where its clock stood still is not let go on beside the leader that came after it (seed
+/// 60004799).
+#[test]
+fn a_member_gives_its_word_to_no_leader_that_another_came_after() {
+    let gives = |read: Option<Option<&str>>, word: Option<(&str, u64)>| {
+        let mut view = in_failsafe_mode(read.flatten(), None);
+        if read.is_none() {
+            view.store.snapshot = None;
+        } else if let Some((_, read_at)) = &mut view.store.snapshot {
+            *read_at = NOW - Duration::from_secs(5);
+        }
+        view.failsafe.promise = word.map(|(leader, ago)| {
+            let given_at = NOW - Duration::from_secs(ago);
+            Promise { leader: leader.into(), given_at, until: given_at + TTL }
+        });
+        give_word(&view, "b", None).is_some()
+    };
+    assert!(gives(Some(Some("b")), None) && gives(None, None));
+    assert!(!gives(Some(Some("c")), None) && !gives(Some(Some("a")), None), "another was seen to lead");
+    assert!(!gives(Some(None), None), "nobody was seen to lead");
+    assert!(gives(Some(None), Some(("b", 3))), "it let that leader go on since its lock ran out");
+    assert!(!gives(Some(Some("b")), Some(("c", 3))) && gives(Some(Some("b")), Some(("c", 7))), "the later counts");
+    assert!(!gives(None, Some(("c", 3))) && gives(None, Some(("c", 30))), "a word that has ended binds nobody");
+}
+
 /// A standby `a` that let `b` go on three seconds ago; now it sees that the lock is free.
 fn bound() -> View {
     let mut view = in_failsafe_mode(None, Some(&["a", "b", "c"]));

@@ -2,7 +2,7 @@
 
 use crate::situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view};
 use crate::testing::{NOW, member, monitoring, settings};
-use regent_core::decide::{Action, Bootstrap, Memory, decide, switch_targets};
+use regent_core::decide::{Action, Bootstrap, Divergence, Memory, decide, switch_targets};
 use regent_core::model::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,6 +148,22 @@ fn who_has_more_does_not_stand_back_for_a_named_candidate() {
         race(named, &[("b", status(position))]).0
     };
     assert_eq!((rule(100), rule(99)), (935, 960));
+}
+
+/// HA-33: who gave the lock up for others stands back for them, so they do not for it, be it preferred or not (seed
+/// 1000421).
+#[test]
+fn nobody_stands_back_for_the_member_that_gave_the_lock_up() {
+    let preferred = || Some(MemberStatus { tags: tags("failover_priority", Scalar::Integer(3)), ..status(100) });
+    let takes = |candidate: Option<&str>| {
+        let mut asked = with_cluster(view(None), |cluster| cluster.failover = failover(Some("b"), candidate, None));
+        let mut memory = Memory { followed: Some(None), ..standby_memory() };
+        assert!(matches!(decide(&asked, &mut memory).action, Action::Run(Errand::Probe { .. })));
+        asked.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".into(), preferred())].into() });
+        decide(&asked, &mut memory).action == Action::Store(StoreCall::Acquire)
+    };
+    assert!(takes(None));
+    assert!(!takes(Some("c")), "a named candidate that does not answer leaves an ordinary race");
 }
 
 /// SYNC-13: in quorum mode those who stand back for a named candidate let go of the lost leader first: their positions
@@ -413,6 +429,59 @@ fn a_restart_that_takes_too_long_gives_way() {
     assert!(is_stop(&expect(&restarting, limited(), 410), StopMode::Immediate));
     restarting.probes = Some(ProbeRound { begun_at: NOW, answers: answers(None) });
     expect(&restarting, limited(), 490);
+}
+
+/// HA-55: the crash recovery of a primary is its start in place, and longer than primary_start_timeout only while nobody
+/// can take over.
+#[test]
+fn a_crash_recovery_that_takes_too_long_gives_way() {
+    let mut recovering = view(Some("a"));
+    let limit = recovering.settings.primary_start_timeout;
+    let task = Task::Start(StartMode::Primary);
+    recovering.running = Some(RunningTask { task, since: NOW - limit, escalated: None, cancelled: false });
+    recovering.server.status = Some(PostmasterStatus::Starting);
+    recovering.server.monitoring = Observed::Unseen("it recovers".into());
+    let answered = |status| {
+        let answers = BTreeMap::from([("b".to_owned(), status)]);
+        View { probes: Some(ProbeRound { begun_at: NOW, answers }), ..recovering.clone() }
+    };
+    expect(&answered(None), primary_memory(), 490);
+    assert!(is_stop(&expect(&answered(Some(status(100))), primary_memory(), 410), StopMode::Immediate));
+    let mut sooner = answered(Some(status(100)));
+    sooner.running.as_mut().expect("it runs").since = NOW - limit / 2;
+    expect(&sooner, primary_memory(), 490);
+}
+
+/// HA-25: while a replica is made without a leader, what lies in its directory is nobody's cluster yet.
+#[test]
+fn a_directory_in_the_making_is_not_judged() {
+    let mut making = view(None);
+    stopped(&mut making, ControlState::InProduction);
+    let foreign = ControlData { system_id: "7710345176211496304".into(), ..control(ControlState::InProduction) };
+    making.server.control = Observed::Seen { value: foreign, at: NOW };
+    let task = Task::Clone { source: None, only_basebackup: false };
+    making.running = Some(RunningTask { task, since: NOW, escalated: None, cancelled: false });
+    assert!(matches!(expect(&making, Memory::default(), 490), Action::Wait { .. }));
+    making.running = None;
+    assert_eq!(expect(&making, Memory::default(), 550), Action::Exit { code: 1 });
+}
+
+/// HA-26: whoever is busy waits for the end of that, not for the store: what follows begins at once, without a reading.
+#[test]
+fn the_end_of_long_work_is_acted_on_at_once() {
+    let mut busy = view(Some("b"));
+    stopped(&mut busy, ControlState::ShutDown);
+    let source = Source { name: "b".into(), host: "b".into(), port: "5432".into(), slot: Some("a".into()) };
+    let task = Task::CompareHistories(source);
+    busy.running = Some(RunningTask { task: task.clone(), since: NOW, escalated: None, cancelled: false });
+    let mut memory = Memory { role: Role::Demoted, divergence: Divergence::MustCheck, ..Memory::default() };
+    assert_eq!(decide(&busy, &mut memory).rule, 490);
+    let end = LocalEnd { timeline: Timeline(1), lsn: Lsn(90), in_recovery: false };
+    let outcome = TaskOutcome::Histories(end, LeaderHistory { timeline: Timeline(1), switches: Vec::new() });
+    busy.running = None;
+    busy.finished = Some(FinishedTask { number: 1, task, outcome, at: NOW });
+    let verdict = decide(&busy, &mut memory);
+    assert!(matches!(verdict.action, Action::Begin(Task::Start(StartMode::Follow(_)))), "{:?}", verdict.action);
 }
 
 /// HA-08: while the primary starts, an operator's request is carried out without waiting for the time to run out.

@@ -6,6 +6,8 @@ mod testing;
 mod callbacks;
 mod failsafe;
 mod half_rewound;
+mod history;
+mod late;
 mod leading;
 mod maintenance;
 mod site;
@@ -31,6 +33,16 @@ fn a_primary_without_the_lock_is_stopped() {
     other.server.status = Some(PostmasterStatus::Ready);
     other.server.recovery_signal = false;
     assert!(is_stop(&expect(&other, primary_memory(), 110), StopMode::Immediate));
+
+    // By a clock that stood still, say: what the store said last counts more.
+    let mut contradicted = view(Some("b"));
+    contradicted.lease =
+        view(Some("a")).lease.map(|lease| LeaseView { renewed_at: NOW - Duration::from_secs(1), ..lease });
+    contradicted.server = view(Some("a")).server;
+    assert!(is_stop(&expect(&contradicted, primary_memory(), 110), StopMode::Immediate));
+    contradicted.lease = contradicted.lease.map(|lease| LeaseView { renewed_at: NOW, ..lease });
+    let read_before = decide(&contradicted, &mut primary_memory());
+    assert_ne!(read_before.rule, 110, "a reading from before the lock was taken says nothing");
 
     let mut ran_out = view(Some("a"));
     ran_out.lease = None;

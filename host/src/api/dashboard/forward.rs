@@ -3,7 +3,7 @@
 //! It goes with the caller's credentials, not with this node's: the other member decides by its own rules what they
 //! are worth, and nobody can do there through this node what he could not do himself.
 
-use super::gather::base;
+use super::gather::{base, read};
 use crate::api::Shared;
 use crate::api::page::{self, Answer};
 use crate::api::restart;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Longer than any answer to an action is.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Does it here, if it is for this node, or lets the member do it.
 pub(super) async fn forward(shared: &Shared, member: &str, action: &str, headers: &HeaderMap, asked: Asked) -> Answer {
@@ -40,14 +40,13 @@ pub(super) async fn forward(shared: &Shared, member: &str, action: &str, headers
         call = call.header(header::CONTENT_TYPE, "application/json").body(asked.body);
     }
     match call.send().await {
-        Ok(answer) if answer.content_length().is_none_or(|length| length <= ANSWER_BYTES_MAX) => {
+        Ok(answer) => {
             let code = answer.status().as_u16();
-            match answer.text().await {
-                Ok(text) => page::text(code, &text),
-                Err(_) => page::text(502, "the member's answer was cut off"),
+            match read(answer, ANSWER_BYTES_MAX).await {
+                Ok(body) => page::text(code, &String::from_utf8_lossy(&body)),
+                Err(why) => page::text(502, &format!("of the member's answer: {why}")),
             }
         }
-        Ok(_) => page::text(502, "the member's answer is too long"),
         Err(error) if error.is_timeout() => page::text(504, "the member has not answered yet; it may still be at it"),
         Err(_) => page::text(502, "the member can not be reached from here"),
     }

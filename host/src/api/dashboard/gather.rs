@@ -74,19 +74,25 @@ pub(super) fn base(api_url: &str) -> Option<&str> {
 
 async fn ask_one(client: &reqwest::Client, url: &str) -> Said {
     let question = client.get(url).timeout(PATIENCE).send();
-    let mut answer = question.await.map_err(|error| why(&error))?;
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| why(&error))? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
-            return Err("its answer is too long".to_owned());
-        }
-    }
+    let answer = question.await.map_err(|error| why(&error))?;
+    let body = read(answer, ANSWER_BYTES_MAX).await?;
     let document: Value = serde_json::from_slice(&body).map_err(|_| "its answer is not understood".to_owned())?;
     match document.get("decisions") {
         Some(_) => Ok(document),
         None => node::of_status(&document).ok_or_else(|| "its answer is not understood".to_owned()),
     }
+}
+
+/// The body of an answer, if it is no longer than that.
+pub(super) async fn read(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| why(&error))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > bytes_max {
+            return Err("its answer is too long".to_owned());
+        }
+    }
+    Ok(body)
 }
 
 /// In words that need no address: those are in the view already.

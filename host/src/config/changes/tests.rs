@@ -43,7 +43,8 @@ fn local_changes_are_sorted_out() {
     check("name: b", "name: b\nwatchdog: {mode: off}", &[Area::Watchdog], &[]);
     check("name: b", "name: c", &[], &["name"]);
     check("scope: a", "scope: c", &[Area::ServerParameters], &["scope"]);
-    check("/x", "/y", &[], &["section of the store"]);
+    check("/x", "/y", &[], &[]);
+    check("local: {", "etcd3: {", &[], &["store"]);
     check("/d", "/e", &[], &["postgresql.data_dir", "postgresql.config_dir"]);
     check("name: b", "name: b\nguard: {mode: off}", &[], &["guard.mode"]);
     check("*:5432", "*:5433", &[Area::ServerAddresses, Area::ServerParameters], &[]);

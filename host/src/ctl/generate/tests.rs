@@ -1,7 +1,7 @@
 //! The sample as a page, and as a configuration.
 
 use super::*;
-use crate::config::{DynamicConfig, Effective, Look, validate};
+use crate::config::{Effective, Look, validate};
 use std::collections::BTreeMap;
 
 fn here() -> Here {
@@ -33,8 +33,7 @@ fn the_sample_is_a_good_configuration() {
     let local = LocalConfig::load(&source).unwrap();
     assert_eq!(local.warnings, [""; 0]);
     assert_eq!(local.missing(), [""; 0]);
-    let effective =
-        Effective::build(&local, &local.bootstrap_dynamic().unwrap_or_else(DynamicConfig::default), 150_000);
+    let effective = Effective::build(&local, &local.bootstrap_dynamic().unwrap_or_default(), 150_000);
     assert_eq!(effective.warnings, [""; 0]);
     assert_eq!(effective.server.parameters["wal_keep_size"], "128MB");
     assert!(effective.settings.use_pg_rewind);

@@ -99,6 +99,8 @@ fn obey(order: &Order, reporter: &Reporter) -> Report {
         Ok(component) => component,
         Err(Refused(why)) => return Report::TryNext(why),
     };
+    // How much of a wall this kernel has is known already.
+    let _ = Wall::around(order).without_cache(order).raise();
     wall::bound(order.memory_bytes_max, limit);
     let ticking = engine.clone();
     let (_stop, stopped) = mpsc::channel::<()>();

@@ -93,7 +93,7 @@ mod tests {
         check("127.0.0.2:80", SocketAddrUse::TcpConnect, false);
         check("[::1]:443", SocketAddrUse::TcpConnect, true);
         check("127.0.0.1:5432", SocketAddrUse::TcpConnect, true);
-        check("127.0.0.1:80", SocketAddrUse::UdpOutgoingDatagram, false);
+        check("127.0.0.1:80", SocketAddrUse::UdpSend, false);
         check("127.0.0.1:80", SocketAddrUse::TcpBind, false);
         check("0.0.0.0:0", SocketAddrUse::TcpBind, true);
         assert!(network.may_ask("localhost.", 5432) && !network.may_ask("localhost", 80));

@@ -68,6 +68,13 @@ impl Wall {
         wall
     }
 
+    /// The narrower one inside of it, for when compiling is over: what is kept of it runs as it is the next time, so that
+    /// a component must not reach it.
+    pub(super) fn without_cache(mut self, order: &Order) -> Wall {
+        self.write.retain(|path| Some(path) != order.cache.as_ref());
+        self
+    }
+
     /// Raises it around this thread and those that it will start. Says how much of it stands.
     pub(super) fn raise(&self) -> Result<RulesetStatus, RulesetError> {
         // Nothing is executed from here on, not even what may be read.

@@ -7,6 +7,7 @@ use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, KeyKind, Lease, OpenArgs,
     Result, Snapshot, WatchEnd, Write,
 };
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Mutant {
     fault: Fault,
     panics_in: String,
+    mood: Option<PathBuf>,
     calls: Link,
     watching: Link,
     scope: String,
@@ -51,6 +53,17 @@ impl Mutant {
 
     fn may_panic(&self, entry: &str) {
         assert!(self.panics_in != entry, "{entry} was asked to panic");
+        let mood = self.mood.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        match mood.as_deref().map(str::trim) {
+            Some("crash") => std::process::abort(),
+            Some("panic") => panic!("{entry} is in no mood"),
+            // For ever, and for longer than any budget.
+            Some("hang") => loop {
+                std::thread::park();
+            },
+            Some("overrun") => std::thread::park_timeout(Duration::from_secs(60)),
+            _ => {}
+        }
     }
 
     /// A reading is asked for again over a new connection: the old one may have ended while nobody looked.
@@ -148,6 +161,7 @@ impl Backend for Mutant {
         Ok(Mutant {
             fault: config.fault,
             panics_in: config.panics_in,
+            mood: config.mood,
             calls: Link::new(config.server, config.fault),
             watching: Link::new(config.server, config.fault),
             scope: args.scope.clone(),

@@ -3,6 +3,7 @@
 use regent_plugin_sdk::{DcsError, ErrorKind, Result};
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// The rule that is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -73,7 +74,6 @@ pub enum Fault {
 
 /// The configuration section.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Config {
     /// The server, as an address and a port.
     pub server: SocketAddr,
@@ -83,6 +83,10 @@ pub struct Config {
     /// The entry point that panics.
     #[serde(default)]
     pub panics_in: String,
+    /// A file that says what every call does instead of its work, from when it is there: `crash`, `hang`, `panic` or
+    /// `overrun`. So one of a cluster's members can be spoiled while it runs.
+    #[serde(default)]
+    pub mood: Option<PathBuf>,
 }
 
 impl Config {

@@ -39,12 +39,15 @@ impl Etcd {
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]);
         command.args(["--initial-cluster", cluster]);
-        command.args(["--heartbeat-interval", "50", "--election-timeout", "500"]);
+        // Several must not elect another leader whenever the machine is busy.
+        let (heartbeat, election) = if cluster.contains(',') { ("200", "4000") } else { ("50", "500") };
+        command.args(["--heartbeat-interval", heartbeat, "--election-timeout", election]);
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Etcd { child: command.spawn().expect("etcd starts"), port, _folder: folder }
     }
 
-    fn wait(&self) {
+    /// Until the store can be asked.
+    pub fn wait(&self) {
         for _ in 0..1200 {
             if self.healthy().unwrap_or(false) {
                 return;
@@ -54,7 +57,7 @@ impl Etcd {
         panic!("etcd is not healthy in time");
     }
 
-    /// Ends it for good.
+    /// Ends it for good. The others have to be waited for: it may have led them.
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it can be waited for");

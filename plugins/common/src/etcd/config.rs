@@ -7,6 +7,26 @@ use regent_plugin_sdk::Result;
 /// The port of a server's clients.
 pub const PORT: u16 = 2379;
 
+/// What both sections may hold.
+pub const SETTINGS: &[&str] = &[
+    "host",
+    "hosts",
+    "port",
+    "url",
+    "proxy",
+    "use_proxies",
+    "srv",
+    "discovery_srv",
+    "srv_domain",
+    "srv_suffix",
+    "protocol",
+    "username",
+    "password",
+    "cacert",
+    "cert",
+    "key",
+];
+
 /// What the section says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

@@ -67,11 +67,7 @@ async fn look_up(resolver: &TokioResolver, srv: &Srv, way: Way<'_>) -> Vec<Endpo
             port: record.port(),
         });
         let endpoints: Vec<_> = endpoints.filter(|endpoint| !endpoint.host.is_empty()).collect();
-        let endpoints = if service.starts_with("etcd-server") {
-            of_peers(&endpoints, way).await
-        } else {
-            endpoints
-        };
+        let endpoints = if service.starts_with("etcd-server") { of_peers(&endpoints, way).await } else { endpoints };
         if !endpoints.is_empty() {
             return endpoints;
         }

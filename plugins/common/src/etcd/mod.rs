@@ -5,7 +5,7 @@ pub mod discovery;
 mod config;
 mod topology;
 
-pub use config::{Config, PORT, Srv};
+pub use config::{Config, PORT, SETTINGS, Srv};
 pub use discovery::Way;
 pub use topology::Topology;
 

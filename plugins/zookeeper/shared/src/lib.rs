@@ -3,9 +3,8 @@
 //!
 //! **The session.** The lock and the member's own key are ephemeral nodes of one session, which lives for the ttl after
 //! each message. No message is sent but in the daemon's own calls, and the watch sends none once those have stopped:
-//! what a daemon holds that does nothing any more ends after its ttl. That is why no client library is used: they all
-//! keep a session alive from a task of their own, and do not tell a request that never left from one whose answer was
-//! lost.
+//! what a daemon holds that does nothing any more ends after its ttl. That is why the client is our own: libraries keep
+//! a session alive from a task of theirs, and do not tell a request that never left from one whose answer was lost.
 //!
 //! **Readings.** A reading is one exchange as far as the nodes are known from before, begun by `sync`, so that it shows
 //! all that was written before it. It is made again where something changed while it was made.

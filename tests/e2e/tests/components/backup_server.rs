@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,7 +51,7 @@ impl BackupServer {
     }
 }
 
-fn serve(mut stream: TcpStream, folder: &PathBuf, authorization: &str, counts: &Counts) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, folder: &Path, authorization: &str, counts: &Counts) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     let path = request.split_whitespace().nth(1).unwrap_or_default().to_owned();

@@ -1,4 +1,5 @@
 //! The shipped methods that are components, in whole clusters: each clones a replica from a real server or its backup.
+#![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 mod backup_server;
 
@@ -39,8 +40,8 @@ fn other_major() -> Option<PathBuf> {
     None
 }
 
-/// BOOT-07, BOOT-21: replicas come from the stream of a backup, over HTTP, from a folder of archives and from a folder of
-/// files, each through a component; and from the leader by pg_basebackup, when that is asked for.
+/// BOOT-03, BOOT-21: replicas come from the stream of a backup, over HTTP, from a folder of archives and from a folder of
+/// files, each through a component; and from the leader by pg_basebackup, when that is asked for. A new cluster begins by one.
 #[tokio::test]
 async fn each_component_clones_a_replica() -> Result<()> {
     let Some(folder) = components(&["stream_backup.wasm", "http_restore.wasm", "tar_restore.wasm"]) else {
@@ -109,10 +110,62 @@ async fn clone_by_components(folder: &Path, bin: Option<PathBuf>) -> Result<()> 
         .await?;
     }
     if !other {
+        a_backup_is_weighed_against_a_replica(second)?;
         reinitialize(third, "basebackup", &json!({"force": true, "from-leader": true})).await?;
         cluster.wait_healthy(LONG).await?;
+        begin_from(&folder.join("tar_restore.wasm"), &backup).await?;
     }
     cluster.finish().await
+}
+
+/// A new cluster begins with what the backup holds.
+async fn begin_from(component: &Path, backup: &Path) -> Result<()> {
+    let section = json!({"wasm": component, "directory": backup, "directories": [backup]});
+    let new = Cluster::builder("new").nodes(1).env("PATRONI_LOG_LEVEL", "INFO");
+    let new = new.local_yaml(move |_, yaml| {
+        yaml["bootstrap"]["method"] = json!("tar");
+        yaml["bootstrap"]["tar"] = section.clone();
+    });
+    let new = new.start().await?;
+    let node = new.wait_leader(LONG).await?;
+    let count = node.sql_value("SELECT count(*) FROM t").await?;
+    ensure!(count == "20000", "{count} rows");
+    new.finish().await
+}
+
+/// BOOT-15: how much was written since a backup is what a replica says as well.
+fn a_backup_is_weighed_against_a_replica(replica: &Node) -> Result<()> {
+    let folder = replica.layout.folder.join("wale");
+    std::fs::create_dir(&folder)?;
+    let list = "expanded_size_bytes\\twal_segment_backup_start\\twal_segment_offset_backup_start\\n";
+    let programs = [
+        ("envdir", "shift; exec \"$@\"".to_owned()),
+        ("wal-e", format!("case \"$*\" in *list*) printf '{list}SIZE\\t000000010000000000000001\\t40\\n';; esac")),
+    ];
+    let weigh = |size: u64, megabytes: &str| {
+        for (name, text) in &programs {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{}\n", text.replace("SIZE", &size.to_string())))?;
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = replica.command("regent");
+        command.env("PATH", format!("{}:{path}", folder.display())).env("PGPASSWORD", config::SUPERUSER.1);
+        let server = format!("dbname=postgres user=postgres host=127.0.0.1 port={}", replica.layout.pg_port);
+        command.args(["helper", "wale-restore", "--retries=0", &format!("--connstring={server}")]);
+        command.arg(format!("--envdir={}", folder.display())).arg(format!("--datadir={}", folder.join("d").display()));
+        let output = command.arg(format!("--threshold_megabytes={megabytes}")).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok::<_, anyhow::Error>((output.status.code(), said))
+    };
+    let (enough, large) = ("1000000", 1 << 50);
+    let weighed = weigh(large, enough)?;
+    ensure!(weighed.0 == Some(0), "{weighed:?}");
+    for (size, megabytes) in [(large, "1"), (1000, enough)] {
+        let weighed = weigh(size, megabytes)?;
+        ensure!(weighed.0 == Some(2) && weighed.1.contains("were written since the backup"), "{weighed:?}");
+    }
+    Ok(())
 }
 
 async fn reinitialize(node: &Node, method: &str, how: &Value) -> Result<()> {

@@ -116,7 +116,9 @@ impl Field {
             journals.push(journal(node).await.last().map(|(at, _)| at.clone()).unwrap_or_default());
         }
         let clients = Clients::start(&self.bed.servers(), &self.history, self.drill.load());
-        let timeline = self.wait_acknowledged(WARM, 0).await?;
+        self.wait_acknowledged(WARM, 0).await?;
+        self.wait_synchronous().await?;
+        let timeline = self.history.acknowledged().1;
         // On a busy machine the lead may just have changed: who acknowledges is the one.
         let last = self.history.attempts().into_iter().rfind(|attempt| attempt.timeline() == Some(timeline));
         let place = last.map_or(place, |attempt| attempt.node);

@@ -129,8 +129,8 @@ impl Drill {
         dynamic["retry_timeout"] = json!(ttl.saturating_sub(2) / 2);
         // Clusters of several drills share a disk.
         dynamic["postgresql"] = json!({ "parameters": { "max_connections": 200, "max_wal_size": "256MB" } });
-        if self == Self::Rewind {
-            // Its standbys are cut off from what shall diverge, and one of them is to lead all the same.
+        if matches!(self, Self::Rewind | Self::Clone) {
+            // Standbys are cut off from what shall diverge, or behind a slow line, and one of them is to lead all the same.
             dynamic["maximum_lag_on_failover"] = json!(1_u64 << 40);
         }
         dynamic

@@ -1,7 +1,10 @@
 //! What is remembered of synchronous mode: what the server was told, and when it was seen to have heard it.
 
 use super::standbys::{self, Standby};
-use crate::model::{ErrandKind, Lsn, Moment, Observed, Role, StandbyNames, SynchronousMode, Task, View, WallTime};
+use crate::model::{
+    ErrandKind, Lsn, Moment, Observed, Role, StandbyNames, StoreCallKind, SyncView, SynchronousMode, Task, Version,
+    View, WallTime,
+};
 use std::time::Duration;
 
 /// After the server was first seen with new names, its other processes get this long to have read them too. What was
@@ -21,8 +24,23 @@ pub struct Durability {
     pub mark: Option<Mark>,
     /// Since when this standby asks to be let go of.
     pub leaving_since: Option<Moment>,
+    /// What is known of writes of the sync key.
+    pub key: KeyWrites,
     /// Synchronous mode was on: once it is off, the user's own names come back.
     pub user_value_due: bool,
+}
+
+/// What is known of writes of the sync key that may be carried out yet: the store may do so long after a write was given
+/// up, as long as the version that it was meant for is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeyWrites {
+    /// The key was not read yet. The daemon before this one may have written.
+    #[default]
+    Unread,
+    /// One may come over this version; `None`: where there is no key.
+    MayCome(Option<Version>),
+    /// None can come.
+    Settled,
 }
 
 /// With which names the primary was seen, and since when.
@@ -53,6 +71,7 @@ impl Durability {
             self.leaving_since = None;
         }
         self.absorb_mark(view);
+        self.absorb_key(view);
         match is_engaged(view) {
             Some(true) => self.engage(view),
             Some(false) => self.disengage(view, role),
@@ -66,6 +85,26 @@ impl Durability {
             Some(engaged) => !engaged || self.names.is_some(),
             None => false,
         }
+    }
+
+    /// A write of the key as it was read may come yet: it has to be written once more, so that only one of both can be
+    /// carried out.
+    pub(super) fn may_change(&self, key: &SyncView) -> bool {
+        self.key == KeyWrites::MayCome(key.version.clone())
+    }
+
+    fn absorb_key(&mut self, view: &View) {
+        let (Some((cluster, _)), false) = (&view.store.snapshot, view.store.changed) else { return };
+        if view.store.in_flight == Some(StoreCallKind::Write) {
+            return;
+        }
+        let version = &cluster.sync.version;
+        let young = view.now < view.started_at + view.settings.ttl;
+        self.key = match std::mem::take(&mut self.key) {
+            KeyWrites::Unread if young && version.is_some() => KeyWrites::MayCome(version.clone()),
+            KeyWrites::MayCome(over) if over == *version => KeyWrites::MayCome(over),
+            _ => KeyWrites::Settled,
+        };
     }
 
     /// Since when the server has had these names.

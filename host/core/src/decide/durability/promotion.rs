@@ -3,7 +3,7 @@
 use super::super::Reason;
 use super::super::case::{Case, Decision};
 use super::super::leader::leads;
-use crate::model::{Settings, StandbyNames, StoreCall, SyncState, SyncView, SynchronousMode};
+use crate::model::{Settings, StandbyNames, SyncState, SyncView, SynchronousMode};
 
 /// Before the promotion the sync key says that this member leads, and whom it will wait for (SYNC-06): else a member
 /// that only the former leader waited for could take over once more.
@@ -17,11 +17,15 @@ pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
     };
     let sync = &cluster.sync;
     let (wanted, names) = before_promotion(&case.view.settings, sync);
+    let may_change = sync.is_led_by(case.me()) && case.memory.durability.may_change(sync);
+    let same = || SyncState { leader: case.me().to_owned(), standbys: sync.standbys.clone(), quorum: sync.quorum };
+    let wanted = wanted.or_else(|| may_change.then(same));
     if let Some(wanted) = wanted {
-        let former = sync.leader.clone();
-        let call = StoreCall::WriteSync { sync: wanted, over: sync.version.clone() };
-        let reason = Reason::SyncKeyNotOurs { former };
-        return case.call(call, reason.clone()).or_else(|| case.wait(reason));
+        let reason = match may_change {
+            true => Reason::SyncKeyMayChange,
+            false => Reason::SyncKeyNotOurs { former: sync.leader.clone() },
+        };
+        return super::write(case, wanted, reason.clone()).or_else(|| case.wait(reason));
     }
     case.memory.durability.names = Some(names.to_string());
     None

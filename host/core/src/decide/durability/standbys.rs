@@ -71,6 +71,7 @@ fn streams_as(row: &ReplicationRow, name: &str) -> bool {
 
 /// It should stream from another member, which is connected: that it streams from here will not last.
 fn is_cascading(view: &View, cluster: &ClusterView, monitoring: &Monitoring, member: &MemberView) -> bool {
-    let source = member.tags.replicatefrom().filter(|source| *source != view.me() && cluster.member(source).is_some());
+    let others = |source: &&str| *source != view.me() && *source != member.name;
+    let source = member.tags.replicatefrom().filter(others).filter(|source| cluster.member(source).is_some());
     source.is_some_and(|source| monitoring.replication.iter().any(|row| streams_as(row, source)))
 }

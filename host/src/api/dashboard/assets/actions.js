@@ -32,6 +32,7 @@ function explain(said) {
 /** Shows what will happen, and does it once that is confirmed. `act` gives the answer of the node. */
 function ask({ title, content, confirm, danger, act, ready }) {
   const dialog = $("dialog");
+  const opener = document.activeElement?.closest("[data-key]")?.dataset.key;
   const form = $("dialog-form");
   const button = $("dialog-confirm");
   const cancel = $("dialog-cancel");
@@ -60,6 +61,8 @@ function ask({ title, content, confirm, danger, act, ready }) {
       cancel.focus();
     }
   };
+  // What opened it may have been drawn anew meanwhile.
+  dialog.onclose = () => [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === opener)?.focus();
   dialog.showModal();
 }
 

@@ -224,7 +224,8 @@ fn a_promotion_waits_for_the_key() {
     let mut memory = following();
     let claimed = written("a", &["b", "c"], 1, Some("7"));
     assert_eq!(decide(&world, &mut memory).action, claimed, "SYNC-13: the former leader votes in our place");
-    update(&mut world, |cluster| cluster.sync = key("a", &["b", "c"], 1));
+    let version = Some(Version("8".into()));
+    update(&mut world, |cluster| cluster.sync = SyncView { version, ..key("a", &["b", "c"], 1) });
     assert_eq!(decide(&world, &mut memory).action, Action::Begin(Task::Promote));
     assert_eq!(memory.durability.names.as_deref(), Some("ANY 1 (b,c)"));
 }
@@ -393,6 +394,7 @@ fn operators_and_positions_decide_who_is_synchronous() {
     check(on(), &[("b", "sync_priority", Scalar::Text("0".into()))], &both, "c");
     check(on(), &[("c", "nofailover", Scalar::Bool(true))], &both, "b,c");
     check(on(), &[("b", "replicatefrom", Scalar::Text("c".into()))], &both, "c");
+    check(on(), &[("b", "replicatefrom", Scalar::Text("b".into()))], &both, "c,b");
     check(on(), &[], &[("x", "async", 100)], "");
     let near = Settings { maximum_lag_on_syncnode: Some(5), ..on() };
     check(near.clone(), &[], &both, "c"); // SYNC-12

@@ -1,8 +1,8 @@
 //! The store's values: whatever others wrote there is read, or left aside.
 
-use super::damage::{self, Rounds};
 use crate::config::{DynamicConfig, Effective, LocalConfig, Source};
 use crate::dcs::decode_cluster;
+use crate::tests::damage::{self, Rounds};
 use regent_plugin_api::host::{Entry, Key, KeyKind};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
