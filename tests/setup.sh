@@ -265,6 +265,7 @@ build_kubernetes() { # FOLDER
         apt-get -q download golang-github-modern-go-reflect2-dev >&2
         dpkg -x golang-github-modern-go-reflect2-dev_*.deb reflect
         local name=github.com/modern-go/reflect2
+        rm -f "src/vendor/$name"/*.{go,s}
         cp "reflect/usr/share/gocode/src/$name"/*.{go,s} "src/vendor/$name/"
         rm -f "src/vendor/$name"/*_test.go
         cd src
