@@ -92,6 +92,7 @@ demo: $(if $(filter etcd3,$(DCS)),setup-etcd,setup)
 test: export REGENT_BIN_DIR := $(abspath $(TARGET))/debug
 test: setup-peers components
 	$(CARGO) build --workspace
+	$(MAKE) --no-print-directory -C plugins/example build CARGO_TARGET_DIR=$(abspath $(TARGET))
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    echo "$(CARGO) nextest run --workspace"; \
 	    $(CARGO) nextest run --workspace --profile $(NEXTEST_PROFILE); \
@@ -101,6 +102,8 @@ test: setup-peers components
 	    $(CARGO) test -p regent-e2e -p regent-faults -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc
+	$(MAKE) --no-print-directory -C plugins/example test \
+	    CARGO_TARGET_DIR=$(abspath $(TARGET)) REGENT_KIT=$(abspath $(TARGET))/debug/regent-dcs-conformance
 
 simulate:
 	$(CARGO) run --release -p regent-simulation --bin simulate -- \

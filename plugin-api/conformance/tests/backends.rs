@@ -39,7 +39,8 @@ fn on_an_ensemble_that_lost_one(backend: &str, more: &[&str]) {
     servers[0].wait();
     servers[2].wait();
     let hosts: Vec<_> = servers.iter().map(Etcd::address).collect();
-    let mut options = options(backend, &format!("{{\"hosts\": {hosts:?}}}"), Duration::from_secs(2));
+    // etcd grants no shorter lease than one and a half of its elections.
+    let mut options = options(backend, &format!("{{\"hosts\": {hosts:?}}}"), Duration::from_secs(3));
     // What is the same wherever the servers are.
     options.skip = ["check-config", "leaks", "side-effects"].map(str::to_owned).into();
     let skipped = [&["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"], more].concat();

@@ -18,7 +18,7 @@ mod names;
 
 use config::Config;
 use link::{Link, Outcome, failed};
-use redis::Value;
+use redis::{PubSub, Value};
 use regent_plugin_sdk::{
     Backend, Cancellations, Capabilities, Cx, DcsError, Entry, ErrorKind, Expect, Key, Lease, OpenArgs, Result,
     Snapshot, WatchEnd, Write,
@@ -179,6 +179,13 @@ impl Redis {
         let mut link = Link::new(config);
         let mut ear = link.connect(cx.left())?;
         let mut ear = ear.as_pubsub();
+        let heard = self.hear(cx, cursor, &mut link, &mut ear);
+        // To let go of it asks the server once more, for an answer that nobody needs.
+        let _closed = ear.set_read_timeout(Some(Duration::from_millis(1)));
+        heard
+    }
+
+    fn hear(&self, cx: &Cx, cursor: u64, link: &mut Link, ear: &mut PubSub<'_>) -> Result<WatchEnd> {
         ear.subscribe(format!("{}changes", self.prefix)).map_err(|error| failed(Outcome::Read, &error))?;
         loop {
             // Over a connection of its own: the other one may be waiting for something.

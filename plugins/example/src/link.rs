@@ -80,11 +80,15 @@ impl Link {
                 Some(connection) => connection,
                 None => self.connect(left)?,
             };
+            // Connecting may have taken all of it, and no time at all would mean no limit.
+            let left = cx.left().max(TRY_MIN);
             let timeouts = connection.set_read_timeout(Some(left)).and(connection.set_write_timeout(Some(left)));
             timeouts.map_err(|error| failed(Outcome::Read, &error))?;
             let mut call = self.script.key(prefix);
             call.arg(operation).arg(member);
-            arguments.iter().for_each(|argument| drop(call.arg(argument.as_slice())));
+            for argument in arguments {
+                call.arg(argument.as_slice());
+            }
             match call.invoke::<Value>(&mut connection) {
                 Ok(answer) => {
                     self.connection = Some(connection);

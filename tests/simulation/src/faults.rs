@@ -55,7 +55,8 @@ impl World {
     fn wish(&mut self, kind: Kind) {
         match kind {
             Kind::RemoveLock => {
-                if self.store.lock.take().is_some() {
+                let removed = self.store.lock.take();
+                if removed.is_some() {
                     self.checks.meddle();
                     self.announce(None);
                 }

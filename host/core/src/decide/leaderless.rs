@@ -207,8 +207,8 @@ fn may_lead_uncompared(case: &Case<'_>, request: &FailoverRequest) -> bool {
     };
     let settings = &case.view.settings;
     match super::durability::active(settings, cluster) {
-        Some(sync) if settings.synchronous_mode == SynchronousMode::On => sync.knows(case.me()),
-        Some(_) => false,
+        // A key with votes was written in quorum mode, whatever the mode is by now.
+        Some(sync) => settings.synchronous_mode == SynchronousMode::On && sync.quorum == 0 && sync.knows(case.me()),
         None => case.paused() || has_published_position(case, cluster),
     }
 }
@@ -256,7 +256,8 @@ fn other_named(case: &mut Case<'_>) -> Decision {
             return None;
         }
         // In quorum mode the candidate needs votes, and only a position that stands still is one.
-        let votes = case.view.settings.synchronous_mode == SynchronousMode::Quorum && sync.is_some();
+        let by_votes = case.view.settings.synchronous_mode == SynchronousMode::Quorum;
+        let votes = sync.is_some_and(|sync| by_votes || sync.quorum > 0);
         let let_go = if votes { stop_receiving(case) } else { None };
         return let_go.or_else(|| stand_back(case, Reason::OtherNamed { candidate }));
     }

@@ -150,6 +150,22 @@ fn who_has_more_does_not_stand_back_for_a_named_candidate() {
     assert_eq!((rule(100), rule(99)), (935, 960));
 }
 
+/// SYNC-13, SYNC-16: whom an operator named needs votes where the key has some, though the mode is another by now (seed
+/// 200036730).
+#[test]
+fn a_named_voter_needs_votes_until_the_key_has_none() {
+    let rule = |quorum| {
+        let mut view = with_cluster(view(None), |cluster| {
+            cluster.failover = failover(Some("b"), Some("a"), None);
+            let standbys = vec!["a".to_owned(), "c".to_owned()];
+            cluster.sync = SyncView { leader: Some("b".into()), standbys, quorum, version: None };
+        });
+        view.settings = Arc::new(Settings { synchronous_mode: SynchronousMode::On, ..(*view.settings).clone() });
+        decide(&view, &mut Memory { followed: Some(None), ..standby_memory() }).rule
+    };
+    assert_eq!((rule(0), rule(1)), (930, 950));
+}
+
 /// HA-33: who gave the lock up for others stands back for them, so they do not for it, be it preferred or not (seed
 /// 1000421).
 #[test]

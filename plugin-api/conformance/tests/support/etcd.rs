@@ -40,7 +40,7 @@ impl Etcd {
         command.args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]);
         command.args(["--initial-cluster", cluster]);
         // Several must not elect another leader whenever the machine is busy.
-        let (heartbeat, election) = if cluster.contains(',') { ("200", "4000") } else { ("50", "500") };
+        let (heartbeat, election) = if cluster.contains(',') { ("200", "2000") } else { ("50", "500") };
         command.args(["--heartbeat-interval", heartbeat, "--election-timeout", election]);
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Etcd { child: command.spawn().expect("etcd starts"), port, _folder: folder }
