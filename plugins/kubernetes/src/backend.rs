@@ -76,6 +76,10 @@ impl Backend for Kubernetes {
         }
     }
 
+    fn settings() -> &'static [&'static str] {
+        crate::config::SETTINGS
+    }
+
     fn check_config(config_json: &str) -> Result<()> {
         Config::read(config_json).map(drop)
     }

@@ -10,6 +10,28 @@ use std::path::PathBuf;
 /// Where PostgreSQL listens, unless `ports` says so.
 const PORT: u16 = 5432;
 
+/// The settings that count.
+pub(crate) const SETTINGS: &[&str] = &[
+    "api_server",
+    "bootstrap_labels",
+    "bypass_api_service",
+    "cacert",
+    "context",
+    "follower_label_value",
+    "kubeconfig",
+    "labels",
+    "leader_label_value",
+    "namespace",
+    "pod_ip",
+    "ports",
+    "retriable_http_codes",
+    "role_label",
+    "scope_label",
+    "standby_leader_label_value",
+    "tmp_role_label",
+    "use_endpoints",
+];
+
 /// What the section says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {

@@ -43,25 +43,18 @@ async fn member(server: &ApiServer, name: &str, more: Value) -> Backend {
 
 fn object(server: &ApiServer, resource: &str, name: &str) -> Value {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/{resource}/{name}");
-    blocking(server, "GET", path, None).1
+    ask(server, "GET", &path, None).1
 }
 
-/// The server's own client has a runtime of its own.
-fn blocking(server: &ApiServer, method: &str, path: String, body: Option<Value>) -> (u16, Value) {
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| server.ask(ADMIN, method, &path, body.as_ref()).expect("it answers"));
-        asking.join().expect("it does not panic")
-    })
+fn ask(server: &ApiServer, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    server.ask(ADMIN, method, path, body.as_ref()).expect("it answers")
 }
 
 fn pod(server: &ApiServer, name: &str) {
-    std::thread::scope(|scope| {
-        let making = scope.spawn(|| server.make_pod(NAMESPACE, "demo", name).expect("a pod is made"));
-        making.join().expect("it does not panic");
-    });
+    server.make_pod(NAMESPACE, "demo", name).expect("a pod is made");
 }
 
-fn find<'a>(entries: &'a [Entry], kind: KeyKind) -> Option<&'a [u8]> {
+fn find(entries: &[Entry], kind: KeyKind) -> Option<&[u8]> {
     entries.iter().find(|entry| entry.key.kind == kind).map(|entry| entry.value.as_slice())
 }
 
@@ -103,8 +96,7 @@ async fn what_others_wrote_is_read() {
         ("demo-failover", json!({"member": "a"})),
     ] {
         let body = json!({"metadata": {"name": name, "labels": labels, "annotations": annotations}});
-        let (status, answer) =
-            blocking(&server, "POST", format!("/api/v1/namespaces/{NAMESPACE}/configmaps"), Some(body));
+        let (status, answer) = ask(&server, "POST", &format!("/api/v1/namespaces/{NAMESPACE}/configmaps"), Some(body));
         assert_eq!(status, 201, "{answer}");
     }
     let a = member(&server, "a", json!({})).await;
@@ -115,7 +107,10 @@ async fn what_others_wrote_is_read() {
     assert_eq!(text(KeyKind::Sync).as_deref(), Some(r#"{"leader":"b","quorum":null,"sync_standby":"a"}"#));
     assert_eq!(text(KeyKind::Failover).as_deref(), Some(r#"{"member":"a"}"#));
     assert_eq!(text(KeyKind::Initialize).as_deref(), Some("77"));
-    assert!(a.acquire_leader(BUDGET, b"a".to_vec(), Vec::new()).await.expect("a verdict").is_none(), "it is seen for the first time");
+    assert!(
+        a.acquire_leader(BUDGET, b"a".to_vec(), Vec::new()).await.expect("a verdict").is_none(),
+        "it is seen for the first time"
+    );
 }
 
 /// K8S-03: a right that is missing is told as such, and is no lost lock.
@@ -126,7 +121,7 @@ async fn a_missing_right_is_no_verdict() {
     let a = member(&server, "a", json!({})).await;
     let lease = a.acquire_leader(BUDGET, b"a".to_vec(), Vec::new()).await.expect("a verdict").expect("it is free");
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/regent";
-    assert_eq!(blocking(&server, "DELETE", path.to_owned(), None).0, 200);
+    assert_eq!(ask(&server, "DELETE", path, None).0, 200);
     let mut kind = None;
     for _ in 0..200 {
         kind = a.load(BUDGET).await.err().map(|error| error.kind);

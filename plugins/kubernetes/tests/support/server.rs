@@ -173,8 +173,15 @@ impl ApiServer {
         }
     }
 
-    /// What it answers: the status and the body.
+    /// What it answers: the status and the body. On a thread of its own, for tests may have a runtime already.
     pub fn ask(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| self.ask_here(token, method, path, body));
+            asking.join().expect("it does not panic")
+        })
+    }
+
+    fn ask_here(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut config = Config::new(format!("https://{}", self.address()).parse().map_err(Error::other)?);
@@ -201,7 +208,8 @@ fn rules() -> Value {
     let file = above.map(|folder| folder.join("docs/kubernetes/rbac.yaml")).find(|file| file.is_file());
     let text = std::fs::read_to_string(file.expect("the manifest is there")).expect("it can be read");
     let documents = serde_yaml::Deserializer::from_str(&text);
-    let mut documents = documents.map(|document| <Value as serde::Deserialize>::deserialize(document).expect("it is YAML"));
+    let mut documents =
+        documents.map(|document| <Value as serde::Deserialize>::deserialize(document).expect("it is YAML"));
     let role = documents.find(|document| document["kind"] == "Role").expect("there is a role");
     role["rules"].clone()
 }
