@@ -27,14 +27,10 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<String> {
     let programs = Binaries::locate()?.regent;
     let target = programs.parent().and_then(Path::parent).context("programs lie in a target folder")?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(folder).env("CARGO_TARGET_DIR", target);
+    command.current_dir(folder).env("CARGO_TARGET_DIR", target);
     // Like the workspace's own, or everything would be built again.
-    command.args([
-        "--config",
-        "profile.dev.debug='line-tables-only'",
-        "--config",
-        "profile.dev.package.'*'.debug=false",
-    ]);
+    let profile = ["profile.dev.debug='line-tables-only'", "profile.dev.package.'*'.debug=false"];
+    command.args(profile.iter().flat_map(|setting| ["--config", setting])).args(arguments);
     forget_ourselves(&mut command);
     let output = command.output().context("cannot run cargo")?;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
