@@ -79,6 +79,12 @@ async fn the_primarys_service_follows_the_lock() {
     assert!(a.release_leader(BUDGET, lease, Vec::new()).await.expect("a verdict"));
     let found = object(&server, "endpoints", "demo");
     assert!(found["subsets"].as_array().is_none_or(Vec::is_empty), "{found}");
+    assert_eq!(found["metadata"]["annotations"]["leader"], Value::Null, "{found}");
+    let again = a.acquire_leader(BUDGET, b"a".to_vec(), Vec::new()).await.expect("a verdict");
+    let lease = again.expect("subsets that are not there are none");
+    let found = object(&server, "endpoints", "demo");
+    assert_eq!(found["subsets"][0]["addresses"][0]["ip"], "10.0.0.7", "{found}");
+    assert!(a.release_leader(BUDGET, lease, Vec::new()).await.expect("a verdict"));
     a.touch_member(BUDGET, br#"{"role":"replica","state":"running"}"#.to_vec()).await.expect("the pod is there");
     assert_eq!(object(&server, "pods", "a")["metadata"]["labels"]["role"], "replica");
 }
@@ -113,6 +119,54 @@ async fn what_others_wrote_is_read() {
     );
 }
 
+/// K8S-05: the manifests are taken as they are, and what they allow their service account is all that a member needs.
+#[tokio::test]
+async fn the_manifests_give_the_rights_that_members_need() {
+    let Some(server) = ApiServer::start() else { return };
+    let token = server.service_account(NAMESPACE);
+    server.apply(NAMESPACE, "cluster.yaml");
+    pod(&server, "demo-0");
+    for (resource, use_endpoints) in [("endpoints", true), ("configmaps", false)] {
+        let own = json!({"use_endpoints": use_endpoints, "kubeconfig": server.kubeconfig(&token), "pod_ip": "10.0.0.7"});
+        let a = member(&server, "demo-0", own).await;
+        let lease = a.acquire_leader(BUDGET, b"demo-0".to_vec(), Vec::new()).await.expect("a verdict").expect("is free");
+        a.touch_member(BUDGET, b"{}".to_vec()).await.expect("its pod may be written");
+        let key = Key::of(KeyKind::Config);
+        assert!(a.put(BUDGET, key, b"{}".to_vec(), Expect::Absent).await.expect("a verdict").is_some());
+        let lease = a.renew_leader(BUDGET, lease, Vec::new()).await.expect("a verdict").expect("it is ours");
+        let seen = a.load(BUDGET).await.expect("it may be read");
+        assert_eq!(seen.entries.len(), 3, "{resource}: {:?}", seen.entries);
+        assert!(a.release_leader(BUDGET, lease, Vec::new()).await.expect("a verdict"));
+        let watch = format!("/api/v1/namespaces/{NAMESPACE}/{resource}?watch=true&timeoutSeconds=1");
+        assert_eq!(server.ask(&token, "GET", &watch, None).expect("it answers").0, 200, "{resource}");
+        a.delete_cluster(BUDGET).await.expect("it may be removed");
+        assert!(a.load(BUDGET).await.expect("it may be read").entries.is_empty());
+    }
+    let elsewhere = member(&server, "demo-0", json!({"kubeconfig": server.kubeconfig(&token), "namespace": "default"}));
+    let error = elsewhere.await.load(BUDGET).await.expect_err("it is not its namespace");
+    assert_eq!(error.kind, ErrorKind::Auth, "{error}");
+}
+
+/// K8S-06: whose watch begins where the server remembers nothing any more reads everything again.
+#[tokio::test]
+async fn a_forgotten_past_is_a_change() {
+    let Some(mut server) = ApiServer::start() else { return };
+    pod(&server, "a");
+    pod(&server, "b");
+    let (a, b) = (member(&server, "a", json!({})).await, member(&server, "b", json!({})).await);
+    let before = a.load(BUDGET).await.expect("it can be read").cursor;
+    let mut changes = a.changes();
+    b.put(BUDGET, Key::of(KeyKind::Config), b"{}".to_vec(), Expect::Any).await.expect("it is written");
+    server.restart();
+    a.set_cursor(before);
+    tokio::time::timeout(BUDGET, changes.changed()).await.expect("it is told").expect("it is open");
+    let seen = a.load(BUDGET).await.expect("it can be read");
+    assert_eq!(find(&seen.entries, KeyKind::Config), Some(b"{}".as_slice()));
+    a.set_cursor(seen.cursor);
+    b.put(BUDGET, Key::of(KeyKind::Config), b"{\"ttl\":20}".to_vec(), Expect::Any).await.expect("it is written");
+    tokio::time::timeout(BUDGET, changes.changed()).await.expect("it is told").expect("it is open");
+}
+
 /// K8S-03: a right that is missing is told as such, and is no lost lock.
 #[tokio::test]
 async fn a_missing_right_is_no_verdict() {
@@ -122,15 +176,17 @@ async fn a_missing_right_is_no_verdict() {
     let lease = a.acquire_leader(BUDGET, b"a".to_vec(), Vec::new()).await.expect("a verdict").expect("it is free");
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/regent";
     assert_eq!(ask(&server, "DELETE", path, None).0, 200);
-    let mut kind = None;
+    let mut found = None;
     for _ in 0..200 {
-        kind = a.load(BUDGET).await.err().map(|error| error.kind);
-        if kind.is_some() {
+        found = a.load(BUDGET).await.err();
+        if found.is_some() {
             break;
         }
         support::server::pause();
     }
-    assert_eq!(kind, Some(ErrorKind::Auth));
+    let error = found.expect("it may not read any more");
+    assert_eq!(error.kind, ErrorKind::Auth, "{error}");
+    assert!(error.message.contains("cannot list resource"), "{error}");
     let kept = a.renew_leader(Duration::from_secs(2), lease, Vec::new()).await;
     assert!(kept.is_err(), "{kept:?}");
     let written = a.put(BUDGET, Key::of(KeyKind::Config), b"{}".to_vec(), Expect::Any).await;

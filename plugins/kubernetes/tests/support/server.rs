@@ -1,23 +1,23 @@
 //! A real Kubernetes API server with an etcd of its own, on free ports of the loopback interface, ended with the test.
 //! There is no kubelet: pods are objects that somebody makes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use kube_client::client::Body;
 use kube_client::{Client, Config};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::Error;
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const NOBODY: u32 = 65534;
-
 /// May do everything.
 pub const ADMIN: &str = "admin-token";
 
-/// May do what the manifests in the documentation allow.
+/// May do what the manifest in the documentation allows its service account, in any namespace.
 pub const MEMBER: &str = "member-token";
 
 /// How often it is looked whether the server is there.
@@ -25,7 +25,9 @@ const LOOKS: usize = 2400;
 
 /// The server and its store.
 pub struct ApiServer {
+    /// The store, then the server.
     children: Vec<Child>,
+    arguments: Vec<String>,
     port: u16,
     folder: tempfile::TempDir,
 }
@@ -48,13 +50,18 @@ fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Both programs are there.
+pub fn is_built() -> bool {
+    ["etcd", "kube-apiserver"].into_iter().all(|name| program(name).is_some())
+}
+
+/// What it says goes to a file in its folder, and is shown should it not come up.
 fn spawn(program: &Path, folder: &Path, arguments: &[String]) -> Child {
+    let name = program.file_name().expect("a program has a name").to_string_lossy();
+    let log = File::create(folder.join(format!("{name}.log"))).expect("it can be made");
     let mut command = Command::new(program);
     command.args(arguments).env_clear().current_dir(folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().expect("it starts")
 }
 
@@ -64,15 +71,12 @@ impl ApiServer {
         let (etcd, kubernetes) = (program("etcd")?, program("kube-apiserver")?);
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path();
-        let key = rcgen::KeyPair::generate().expect("a key").serialize_pem();
-        std::fs::write(place.join("sa.key"), key).expect("it can be written");
+        // It reads such a key to sign with, but not the public half out of it.
+        let key = rcgen::KeyPair::generate().expect("a key");
+        std::fs::write(place.join("sa.key"), key.serialize_pem()).expect("it can be written");
+        std::fs::write(place.join("sa.pub"), key.public_key_pem()).expect("it can be written");
         let tokens = format!("{ADMIN},admin,1,\"system:masters\"\n{MEMBER},member,2,\"members\"\n");
         std::fs::write(place.join("tokens.csv"), tokens).expect("it can be written");
-        if is_root() {
-            for file in [".", "sa.key", "tokens.csv"] {
-                std::os::unix::fs::chown(place.join(file), Some(NOBODY), Some(NOBODY)).expect("it is ours to give");
-            }
-        }
         let [client, peer, port] = ports();
         let store = format!("http://127.0.0.1:{client}");
         let of_etcd = [
@@ -94,27 +98,42 @@ impl ApiServer {
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             "--service-account-signing-key-file=sa.key".to_owned(),
-            "--service-account-key-file=sa.key".to_owned(),
+            "--service-account-key-file=sa.pub".to_owned(),
             "--token-auth-file=tokens.csv".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             "--disable-admission-plugins=ServiceAccount".to_owned(),
         ];
         let children = vec![spawn(&etcd, place, &of_etcd), spawn(&kubernetes, place, &of_server)];
-        let server = ApiServer { children, port, folder };
+        let mut server = ApiServer { children, arguments: of_server.to_vec(), port, folder };
         server.wait();
         server.grant();
         Some(server)
     }
 
-    fn wait(&self) {
-        let there = |path: &str| self.ask(ADMIN, "GET", path, None).is_ok_and(|(status, _)| status == 200);
+    /// Ends it and starts it anew. What it remembered of the past is gone, and what is stored is not.
+    pub fn restart(&mut self) {
+        if let Some(mut before) = self.children.pop() {
+            before.kill().expect("it runs");
+            before.wait().expect("it can be waited for");
+        }
+        let program = program("kube-apiserver").expect("it was there");
+        self.children.push(spawn(&program, self.folder.path(), &self.arguments));
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let there = |server: &Self, path| server.ask(ADMIN, "GET", path, None).is_ok_and(|(status, _)| status == 200);
         for _ in 0..LOOKS {
-            if there("/readyz") && there("/api/v1/namespaces/default") {
+            if there(self, "/readyz") && there(self, "/api/v1/namespaces/default") {
                 return;
+            }
+            if self.children.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None))) {
+                break;
             }
             pause();
         }
-        panic!("the API server is not ready in time");
+        let log = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        panic!("it is not ready: {}{}", log("etcd.log"), log("kube-apiserver.log"));
     }
 
     /// The rights of our manifest, for members in any namespace (K8S-05).
@@ -135,6 +154,11 @@ impl ApiServer {
         }
     }
 
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.children.last().expect("it runs").id()
+    }
+
     /// Where clients reach it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -142,17 +166,46 @@ impl ApiServer {
 
     /// A kubeconfig of somebody with that token.
     pub fn kubeconfig(&self, token: &str) -> PathBuf {
-        let path = self.folder.path().join(format!("{token}.kubeconfig"));
-        let authority = self.folder.path().join("certs/apiserver.crt");
+        let name: String = token.chars().filter(char::is_ascii_alphanumeric).rev().take(20).collect();
+        let path = self.folder.path().join(format!("{name}.kubeconfig"));
+        std::fs::write(&path, self.kubeconfig_text(token)).expect("it can be written");
+        path
+    }
+
+    /// The same, to be kept wherever it is wanted.
+    pub fn kubeconfig_text(&self, token: &str) -> String {
+        let authority = std::fs::read(self.folder.path().join("certs/apiserver.crt")).expect("it serves");
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {
-                "server": format!("https://{}", self.address()), "certificate-authority": authority}}],
+                "server": format!("https://{}", self.address()),
+                "certificate-authority-data": STANDARD.encode(authority)}}],
             "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         });
-        std::fs::write(&path, text.to_string()).expect("it can be written");
-        path
+        text.to_string()
+    }
+
+    /// Applies the manifest of the rights as it is, and gives a token of its service account (K8S-05).
+    pub fn service_account(&self, namespace: &str) -> String {
+        self.make("/api/v1/namespaces", &json!({"metadata": {"name": namespace}})).expect("there is a namespace");
+        self.apply(namespace, "rbac.yaml");
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/regent/token");
+        let wanted = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let (status, answer) = self.ask(ADMIN, "POST", &path, Some(&wanted)).expect("it answers");
+        assert_eq!(status, 201, "{answer}");
+        answer["status"]["token"].as_str().expect("it is a token").to_owned()
+    }
+
+    /// Makes all that a manifest of ours describes.
+    pub fn apply(&self, namespace: &str, manifest: &str) {
+        for document in documents(manifest) {
+            let group = document["apiVersion"].as_str().expect("each says what it is");
+            let kind = document["kind"].as_str().expect("each says what it is").to_lowercase();
+            let root = if group == "v1" { "/api" } else { "/apis" };
+            let path = format!("{root}/{group}/namespaces/{namespace}/{kind}s");
+            self.make(&path, &document).expect("it is taken");
+        }
     }
 
     /// A pod that runs nowhere, in a namespace that is made for it if need be.
@@ -202,16 +255,18 @@ impl ApiServer {
     }
 }
 
-/// The rules of the role in the manifest that users are told to apply.
-fn rules() -> Value {
+/// What a manifest that users are told to apply consists of.
+fn documents(manifest: &str) -> Vec<Value> {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let file = above.map(|folder| folder.join("docs/kubernetes/rbac.yaml")).find(|file| file.is_file());
+    let file = above.map(|folder| folder.join("docs/kubernetes").join(manifest)).find(|file| file.is_file());
     let text = std::fs::read_to_string(file.expect("the manifest is there")).expect("it can be read");
     let documents = serde_yaml::Deserializer::from_str(&text);
-    let mut documents =
-        documents.map(|document| <Value as serde::Deserialize>::deserialize(document).expect("it is YAML"));
-    let role = documents.find(|document| document["kind"] == "Role").expect("there is a role");
-    role["rules"].clone()
+    documents.map(|document| <Value as serde::Deserialize>::deserialize(document).expect("it is YAML")).collect()
+}
+
+fn rules() -> Value {
+    let role = documents("rbac.yaml").into_iter().find(|document| document["kind"] == "Role");
+    role.expect("there is a role")["rules"].clone()
 }
 
 impl Drop for ApiServer {
@@ -221,11 +276,6 @@ impl Drop for ApiServer {
             let _reaped = child.wait().is_err();
         }
     }
-}
-
-fn is_root() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
 }
 
 #[allow(clippy::disallowed_methods, reason = "polls with a deadline")]
