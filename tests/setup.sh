@@ -299,10 +299,10 @@ check_zookeeper() {
 check_peer() {
     local place=".cache/patroni-$PEER" python=/usr/bin/python3
     if [[ -f "$place/complete" ]]; then
-        # An earlier one knows no Consul, or no ZooKeeper.
-        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul, kazoo' 2>/dev/null; then
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[consul,zookeeper]==$PEER" >&2 ||
-                say "SKIPPED: the tests with Patroni on Consul and ZooKeeper: its clients could not be installed"
+        # An earlier one knows no Consul, no ZooKeeper, or not the older API of etcd.
+        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul, etcd, kazoo' 2>/dev/null; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd,consul,zookeeper]==$PEER" >&2 ||
+                say "SKIPPED: the tests with Patroni on Consul, ZooKeeper and etcd v2: its clients could not be installed"
         fi
         return 0
     fi
@@ -314,14 +314,14 @@ check_peer() {
         say "installing Patroni $PEER into $place"
         rm -rf "$place"
         if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,consul,zookeeper,psycopg3]==$PEER" >&2; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd,etcd3,consul,zookeeper,psycopg3]==$PEER" >&2; then
             touch "$place/complete"
             return 0
         fi
         rm -rf "$place"
     fi
     say "SKIPPED: the tests with Patroni's own nodes and patronictl: Patroni $PEER is not in $place"
-    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,zookeeper,psycopg3]==$PEER'"
+    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd,etcd3,consul,zookeeper,psycopg3]==$PEER'"
 }
 
 # The real pgBackRest, which a test has clone a replica.

@@ -50,6 +50,6 @@ async fn a_cluster_on_kubernetes_survives_its_primary() -> Result<()> {
     }
     ensure!(kubernetes.get("services/pods-config").await?["spec"]["clusterIP"] == "None");
     kubernetes.take_rights_away().await?;
-    second.wait_log("Permission denied", SOON).await?;
+    second.wait_log("kubernetes: Permission denied: ", SOON).await?;
     cluster.finish().await
 }
