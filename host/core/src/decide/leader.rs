@@ -55,7 +55,8 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
         number: 823,
         situation: "leader",
-        sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion.",
+        sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion; where it \
+                   changed since the race, the lock is given back for another one.",
         apply: super::durability::prepare,
     },
     Rule {

@@ -299,10 +299,15 @@ fn take(case: &mut Case<'_>, round: Moment, reason: Reason) -> Decision {
     acquire(case, reason)
 }
 
-/// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over.
+/// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over. It is always
+/// a decision: a later rule would take the lock.
 pub(super) fn stand_back(case: &mut Case<'_>, reason: Reason) -> Decision {
+    if let Some(round) = race_round(case).map(|round| round.begun_at) {
+        hear(case, round);
+    }
     let due = case.memory.race.as_ref().is_some_and(|race| case.view.now >= race.again_at);
-    if due { ask(case) } else { case.wait(reason) }
+    let asks = if due { ask(case) } else { None };
+    asks.or_else(|| case.wait(reason))
 }
 
 /// A leader whose daemon hangs loses the lock while its server goes on: as long as the log still grows, there is time

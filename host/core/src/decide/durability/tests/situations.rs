@@ -211,17 +211,27 @@ fn a_promotion_waits_for_the_key() {
     world.server.status = Some(PostmasterStatus::Standby);
     world.server.recovery_signal = true;
     world.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
-    assert_eq!(expect(&world, following(), 823), written("a", &[], 0, Some("7")));
+    let raced = |key: SyncView| Memory {
+        durability: Durability { raced_by: Some(key), ..Durability::default() },
+        ..following()
+    };
+    let of_b = || raced(key("b", &["a", "c"], 0));
+    assert_eq!(expect(&world, of_b(), 823), written("a", &[], 0, Some("7")));
+    let release = Action::Store(StoreCall::Release { optime: None });
+    for other in [raced(key("b", &["a"], 0)), raced(key("b", &["a", "c"], 1)), raced(SyncView::default()), following()]
+    {
+        assert_eq!(expect(&world, other, 823), release, "the race was held by another key (seed 200065428)");
+    }
     world.store.changed = true;
     world.store.in_flight = Some(StoreCallKind::Load);
-    assert!(matches!(expect(&world, following(), 823), Action::Wait { .. }), "what was read may be old");
+    assert!(matches!(expect(&world, of_b(), 823), Action::Wait { .. }), "what was read may be old");
     (world.store.changed, world.store.in_flight) = (false, None);
     update(&mut world, |cluster| cluster.sync = key("a", &[], 0));
     assert_eq!(expect(&world, following(), 825), Action::Begin(Task::Promote));
     let quorum = Settings { synchronous_mode: SynchronousMode::Quorum, ..settings() };
     world.settings = Arc::new(quorum);
     update(&mut world, |cluster| cluster.sync = key("b", &["a", "c"], 1));
-    let mut memory = following();
+    let mut memory = raced(key("b", &["a", "c"], 1));
     let claimed = written("a", &["b", "c"], 1, Some("7"));
     assert_eq!(decide(&world, &mut memory).action, claimed, "SYNC-13: the former leader votes in our place");
     let version = Some(Version("8".into()));
