@@ -127,9 +127,11 @@ async fn the_manifests_give_the_rights_that_members_need() {
     server.apply(NAMESPACE, "cluster.yaml");
     pod(&server, "demo-0");
     for (resource, use_endpoints) in [("endpoints", true), ("configmaps", false)] {
-        let own = json!({"use_endpoints": use_endpoints, "kubeconfig": server.kubeconfig(&token), "pod_ip": "10.0.0.7"});
+        let own =
+            json!({"use_endpoints": use_endpoints, "kubeconfig": server.kubeconfig(&token), "pod_ip": "10.0.0.7"});
         let a = member(&server, "demo-0", own).await;
-        let lease = a.acquire_leader(BUDGET, b"demo-0".to_vec(), Vec::new()).await.expect("a verdict").expect("is free");
+        let lease =
+            a.acquire_leader(BUDGET, b"demo-0".to_vec(), Vec::new()).await.expect("a verdict").expect("is free");
         a.touch_member(BUDGET, b"{}".to_vec()).await.expect("its pod may be written");
         let key = Key::of(KeyKind::Config);
         assert!(a.put(BUDGET, key, b"{}".to_vec(), Expect::Absent).await.expect("a verdict").is_some());
