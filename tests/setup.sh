@@ -9,6 +9,7 @@
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
+#   tests/setup.sh --components what the sandboxed methods are built with: installed, or said to be missing
 #   tests/setup.sh --peers      the same, with the programs of others, without which some tests are skipped
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
@@ -319,7 +320,7 @@ check_c_for_components() {
         say "installing clang and wasi-libc"
         install_packages clang wasi-libc && return 0
     fi
-    say "SKIPPED: the component in C: clang or wasi-libc is not installed"
+    say "SKIPPED: the component in C: clang or wasi-libc is missing (Debian: sudo apt-get install clang wasi-libc)"
 }
 
 # The example of a backend by somebody else talks to it.
@@ -337,7 +338,7 @@ check_components() {
         say "installing Rust's library for $target"
         rustup target add "$target" >&2 && return 0
     fi
-    say "SKIPPED: the tests of sandboxed methods: Rust's library for $target is missing"
+    say "SKIPPED: sandboxed methods and their tests: Rust's library for $target is missing"
     say "  rustup target add $target"
 }
 
@@ -356,9 +357,10 @@ main() {
         "") ;;
         --etcd) etcd=1 ;;
         --peers) etcd=1 peers=1 ;;
+        --components) check_components "$mode"; check_c_for_components "$mode"; return 0 ;;
         --check) mode=check etcd=1 peers=1 ;;
         --print-bin) find_postgresql; return ;;
-        *) say "usage: tests/setup.sh [--etcd | --peers | --check | --print-bin]"; return 2 ;;
+        *) say "usage: tests/setup.sh [--etcd | --components | --peers | --check | --print-bin]"; return 2 ;;
     esac
     check_cargo || failed=1
     check_compiler "$mode" || failed=1
