@@ -9,6 +9,7 @@
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
+#   tests/setup.sh --components what the sandboxed methods are built with: installed, or said to be missing
 #   tests/setup.sh --peers      the same, with the programs of others, without which some tests are skipped
 #   tests/setup.sh --kubernetes only: build a Kubernetes API server for the tests of that backend (minutes of both cores)
 #   tests/setup.sh --check      check only
@@ -362,7 +363,7 @@ check_c_for_components() {
         say "installing clang and wasi-libc"
         install_packages clang wasi-libc && return 0
     fi
-    say "SKIPPED: the component in C: clang or wasi-libc is not installed"
+    say "SKIPPED: the component in C: clang or wasi-libc is missing (Debian: sudo apt-get install clang wasi-libc)"
 }
 
 # The example of a backend by somebody else talks to it.
@@ -380,7 +381,7 @@ check_components() {
         say "installing Rust's library for $target"
         rustup target add "$target" >&2 && return 0
     fi
-    say "SKIPPED: the tests of sandboxed methods: Rust's library for $target is missing"
+    say "SKIPPED: sandboxed methods and their tests: Rust's library for $target is missing"
     say "  rustup target add $target"
 }
 
@@ -400,9 +401,10 @@ main() {
         --etcd) etcd=1 ;;
         --peers) etcd=1 peers=1 ;;
         --kubernetes) check_etcd "$mode" && check_kubernetes; return ;;
+        --components) check_components "$mode"; check_c_for_components "$mode"; return 0 ;;
         --check) mode=check etcd=1 peers=1 ;;
         --print-bin) find_postgresql; return ;;
-        *) say "usage: tests/setup.sh [--etcd | --peers | --kubernetes | --check | --print-bin]"; return 2 ;;
+        *) say "usage: tests/setup.sh [--etcd | --components | --peers | --kubernetes | --check | --print-bin]"; return 2 ;;
     esac
     check_cargo || failed=1
     check_compiler "$mode" || failed=1
