@@ -94,7 +94,8 @@ impl Agent {
             return;
         }
         self.view.requests.restart = Some(RestartRequest { timeout: conditions.timeout });
-        let settings = [self.view.settings.primary_start_timeout, self.parts.configuration.effective.server.start_timeout];
+        let settings =
+            [self.view.settings.primary_start_timeout, self.parts.configuration.effective.server.start_timeout];
         let patience = conditions.timeout.into_iter().chain(settings).find(|limit| !limit.is_zero());
         self.restart_waiter = Some(Waiter::new(reply, patience.unwrap_or_default()));
     }
