@@ -1,4 +1,4 @@
-//! Clusters on other majors of PostgreSQL than the one that all other tests use.
+//! A cluster on the newest major of PostgreSQL; most other tests use 15, and those of components 16 as well.
 #![allow(clippy::print_stderr, reason = "a test that could not run says so")]
 
 use anyhow::{Result, ensure};
@@ -18,15 +18,6 @@ fn programs(folder: &str) -> Option<PathBuf> {
     }
     eprintln!("SKIPPED: there is no PostgreSQL in {}: tests/setup.sh --peers brings one", bin.display());
     None
-}
-
-/// PG-02
-#[tokio::test]
-async fn sixteen_is_kept_up() -> Result<()> {
-    match programs("pginstall") {
-        Some(bin) => kept_up(bin, "16").await,
-        None => Ok(()),
-    }
 }
 
 /// PG-02
