@@ -1,9 +1,11 @@
 //! Certificates and keys as every room reads them, and TLS to PostgreSQL servers as libpq's `sslmode` and its
 //! companions describe it, done with rustls. It opens no connection and knows no server.
 
+mod expiry;
 mod key;
 mod servers;
 
+pub use expiry::expiry;
 pub use key::{private_key, private_key_pem};
 pub use servers::{Names, any_server, trusted_server};
 

@@ -67,6 +67,17 @@ async fn the_cli_reaches_the_servers(cluster: &Cluster, leader: &str) -> Result<
     ensure!(rows == format!("standby\tport\nFalse\t{}\n", leader.layout.pg_port), "{rows}");
     let rows = told(&["query", "-r", "replica", "--format", "json", "-c", sql]).await?;
     ensure!(rows.starts_with("[{\"standby\": true, \"port\": "), "{rows}");
+    let history = told(&["history", "--explain"]).await?;
+    let title = format!("\nTo timeline 3, led by {}, ", leader.name);
+    let explained = history.split_once(&title).map(|(_, explained)| explained).unwrap_or_default();
+    ensure!(
+        explained.contains(&format!(" {} rule ", leader.name)) && explained.contains(" begin promotion: "),
+        "{history}"
+    );
+    let doctor = told(&["doctor"]).await?;
+    for good in ["the store answers within ", "PostgreSQL's programs are there", "clocks agree", "2 could take over"] {
+        ensure!(doctor.lines().any(|line| line.starts_with("ok ") && line.contains(good)), "{good}: {doctor}");
+    }
     let versions = told(&["version", &cluster.scope]).await?;
     ensure!(versions.contains(&format!("\n{}: Patroni ", leader.name)), "{versions}");
     Ok(())
