@@ -31,8 +31,13 @@ impl Agent {
         let input = self.store_input(&call);
         let sender = self.sender.clone();
         let sent_at = ports::now();
-        if call == StoreCall::Load {
-            self.changes.mark_unchanged();
+        match call {
+            StoreCall::Load => self.changes.mark_unchanged(),
+            StoreCall::Renew => {
+                let ttl = self.view.settings.ttl;
+                self.view.lease = self.view.lease.map(|lease| lease.being_renewed(sent_at, ttl));
+            }
+            _ => {}
         }
         tokio::spawn(async move {
             let answer = act::store::call(&store, &call, input, budget).await;

@@ -47,6 +47,9 @@ impl World {
             daemon.next_session = Some(self.next_id());
         }
         let (instance, sent_at) = (daemon.instance, self.clock(node));
+        if call == StoreCall::Renew {
+            daemon.view.lease = daemon.view.lease.map(|lease| lease.being_renewed(sent_at, input.ttl));
+        }
         self.soon(1, 10, Event::Call { node, instance, call, input, sent_at });
     }
 

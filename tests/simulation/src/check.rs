@@ -244,10 +244,11 @@ impl World {
             Phase::Standby => node.server.stream == Some(leader),
             _ => false,
         });
-        // A daemon that hangs since the maintenance would neither stop its server nor let the guard do it.
-        let aware = self.nodes.iter().all(|node| {
+        // A daemon that hangs since the maintenance would neither stop its server nor let the guard do it; one that ended
+        // in it and was started since may take a while to learn whether it still has the lock.
+        let aware = self.nodes.iter().enumerate().all(|(place, node)| {
             let daemon = node.daemon.as_ref().filter(|_| !node.daemon_frozen && !node.frozen);
-            daemon.is_some_and(|daemon| !daemon.view.settings.paused)
+            daemon.is_some_and(|it| !it.view.settings.paused && (place != leader || it.view.lease.is_some()))
         });
         if settled && aware && self.nodes[leader].server.phase == Phase::Primary {
             let epoch = self.nodes[leader].server.epoch;

@@ -62,7 +62,8 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 }
 
 /// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
-/// leads until an operator says so, and that is right. And a strict cluster waits for a standby that left its leader's
+/// leads until an operator says so, and that is right. The same goes for a member that an operator forced to lead though it
+/// was too far behind, if it is lost before it has published its own position. And a strict cluster waits for a standby that left its leader's
 /// history, or does not want to be one, where nothing allows to mend it (a rewind may also have been cut off for good), or
 /// nothing shows it: both are on timelines of one number.
 fn may_stay_silent(plan: &Plan, world: &World) -> bool {
@@ -72,8 +73,10 @@ fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
     let unwilling = |tags: &&Tags| tags.nosync() || tags.nostream() || tags.replicatefrom().is_some();
     let alone = plan.tags.iter().filter(unwilling).count() + 1 >= plan.members;
+    let forced = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::Failover(_)));
     (settings.synchronous_mode_strict && (!mends || alone || world.has_twins() || world.has_half_rewound()))
-        || wiped && (promised || !world.somebody_has_the_last_commit())
+        || wiped && promised
+        || (wiped || forced) && !world.somebody_has_the_last_commit()
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to

@@ -3,7 +3,7 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 13] = [
+const FOUND: [(u64, &str); 18] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
@@ -26,6 +26,11 @@ const FOUND: [(u64, &str); 13] = [
     (300_118_051, "2: a synchronous standby was made anew from a replica that had less, and promoted"),
     (300_197_804, "3: a word was forgotten by a restart after an operator had switched failsafe mode off"),
     (300_057_274, "6: who gave the lock up stood back for a member on an older timeline that was further on it"),
+    (300_240_088, "3: a renewal with a shorter ttl was carried out, its answer lost, and the former end trusted in"),
+    (300_346_044, "7: a server whose daemon had not read the sync key yet was to come up waiting for nobody"),
+    (300_504_219, "6: after a hand-over the only vote was the former leader's, which was not counted"),
+    (300_507_701, "6: the same with a voter that must not lead, and so never lets go of the lost leader"),
+    (300_562_485, "6: a member stood back for a preferred one that the failsafe key barred from the race"),
 ];
 
 fn check(seed: u64) -> Result<(), String> {

@@ -88,7 +88,8 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
         match compare(me, name, status) {
             Standing::First => {}
             found @ Standing::PrimaryAlive(_) => return found,
-            Standing::Preferred { .. } | Standing::NamedFirst(_) if gave_up == Some(name.as_str()) => {}
+            Standing::Preferred { .. } | Standing::NamedFirst(_)
+                if gave_up == Some(name.as_str()) || is_barred(me.settings, cluster, name) => {}
             // What the former leader has beyond its standbys it never acknowledged, and who is not synchronous never
             // has more that counts.
             _ if sync.is_some_and(|sync| sync.is_led_by(name) || !sync.knows(name)) => {}
@@ -101,22 +102,32 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
     }
 }
 
+/// In failsafe mode whom the key does not name does not race: nobody stands back for it.
+fn is_barred(settings: &Settings, cluster: &ClusterView, name: &str) -> bool {
+    let named = cluster.failsafe.as_ref().filter(|members| settings.failsafe_mode && !members.is_empty());
+    named.is_some_and(|members| !members.contains_key(name))
+}
+
 /// Of any so many voters one has every acknowledged commit: whoever has as much as that many others has them all
-/// (SYNC-13).
+/// (SYNC-13). So has whoever has as much as the leader that wrote the key, where that one is a standby by now: after a
+/// hand-over it may be the only other member that answers.
 fn vote(me: &Entrant<'_>, sync: &SyncView, round: &ProbeRound) -> Standing {
     let name = &me.settings.name;
     if sync.is_led_by(name) {
         return Standing::First;
     }
-    let voters = round.answers.iter().filter(|(voter, _)| sync.lists(voter) && !voter.eq_ignore_ascii_case(name));
     // Who has not let go of the lost leader may have more than it says: that is no vote.
-    let behind = voters.filter(|(_, status)| {
-        status.as_ref().is_some_and(|status| {
-            let told = status.in_recovery && status.position.0 > 0 && !status.unsettled;
-            told && me.order(status) != Ordering::Less
-        })
-    });
-    let behind = u32::try_from(behind.count()).unwrap_or(u32::MAX);
+    let not_ahead = |status: &MemberStatus| {
+        let told = status.in_recovery && status.position.0 > 0 && !status.unsettled;
+        told && me.order(status) != Ordering::Less
+    };
+    let answers = round.answers.iter().filter(|(voter, _)| !voter.eq_ignore_ascii_case(name));
+    let behind: Vec<&String> =
+        answers.filter(|(_, status)| status.as_ref().is_some_and(not_ahead)).map(|(voter, _)| voter).collect();
+    if behind.iter().any(|voter| sync.is_led_by(voter)) {
+        return Standing::First;
+    }
+    let behind = u32::try_from(behind.iter().filter(|voter| sync.lists(voter)).count()).unwrap_or(u32::MAX);
     let votes = if sync.lists(name) { behind } else { behind.saturating_sub(1) };
     let enough = votes >= sync.quorum && (sync.lists(name) || behind > 0);
     if enough { Standing::First } else { Standing::NotEnoughVotes { votes, quorum: sync.quorum } }

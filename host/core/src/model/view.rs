@@ -127,6 +127,15 @@ pub struct LeaseView {
     pub attempted_at: Moment,
 }
 
+impl LeaseView {
+    /// A renewal is sent now with this ttl, which may be shorter than the one before: the store may go by it although its
+    /// answer never comes.
+    #[must_use]
+    pub fn being_renewed(self, now: Moment, ttl: Duration) -> LeaseView {
+        LeaseView { deadline: self.deadline.min(now + ttl), ..self }
+    }
+}
+
 /// Calls to the store, by what they are for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreCall {

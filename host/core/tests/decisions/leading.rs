@@ -193,6 +193,19 @@ fn nobody_stands_back_for_the_member_that_gave_the_lock_up() {
     assert!(!takes(Some("c")), "a named candidate that does not answer leaves an ordinary race");
 }
 
+/// HA-49: nor for a preferred member that the failsafe key does not name, which does not race (seed 300562485).
+#[test]
+fn nobody_stands_back_for_whom_the_failsafe_key_bars() {
+    let rule = |named: &[&str]| {
+        let asked = with_settings(view(None), |settings| settings.failsafe_mode = true);
+        let url = |name: &&str| ((*name).to_owned(), format!("http://{name}:8008/patroni"));
+        let asked = with_cluster(asked, |cluster| cluster.failsafe = Some(named.iter().map(url).collect()));
+        let preferred = MemberStatus { tags: tags("failover_priority", Scalar::Integer(3)), ..status(100) };
+        wins(&race(asked, &[("b", preferred)]))
+    };
+    assert!(rule(&["a"]) && !rule(&["a", "b"]));
+}
+
 /// SYNC-13: in quorum mode those who stand back for a named candidate let go of the lost leader first: their positions
 /// are votes only once they stand still (seed 1003970).
 #[test]
@@ -418,6 +431,15 @@ fn the_lock_is_renewed_while_long_work_goes_on() {
         let action = expect(&busy, primary_memory(), 210);
         assert!(matches!(action, Action::Store(StoreCall::Renew)), "{task}: {action:?}");
     }
+}
+
+/// HA-01: a shorter ttl counts from the first renewal that is sent with it, answered or not (seed 300240088).
+#[test]
+fn a_lock_ends_no_later_than_its_renewal_asks_for() {
+    let seconds = |of: u64| NOW + Duration::from_secs(of);
+    let lease = LeaseView { deadline: seconds(18), renewed_at: NOW, attempted_at: NOW };
+    let asked = |ttl| lease.being_renewed(seconds(2), Duration::from_secs(ttl)).deadline;
+    assert_eq!((asked(5), asked(20)), (seconds(7), seconds(18)));
 }
 
 /// HA-43: only running replicas that offer themselves are cloned from, else the leader.

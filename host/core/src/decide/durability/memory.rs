@@ -136,7 +136,7 @@ impl Durability {
             return;
         }
         if view.server.postmaster.is_none() {
-            self.names = Some(by_key(view).to_string());
+            self.names = by_key(view).map(|names| names.to_string());
         } else if let Some(monitoring) = view.server.monitoring.value().filter(|monitoring| monitoring.is_primary) {
             self.names = Some(monitoring.synchronous_standby_names.clone());
         }
@@ -190,14 +190,16 @@ fn is_engaged(view: &View) -> Option<bool> {
     view.cluster().map(|cluster| cluster.sync.leader.is_some())
 }
 
-/// What a server that goes down as this leader's primary, unseen, has to come up with.
-fn by_key(view: &View) -> StandbyNames {
-    let Some(sync) = view.cluster().map(|cluster| &cluster.sync).filter(|sync| sync.is_led_by(view.me())) else {
-        return StandbyNames::default();
-    };
-    if sync.quorum == 0 {
-        return StandbyNames::all_of(sync.standbys.iter().cloned());
-    }
+/// What a server that goes down as this leader's primary, unseen, has to come up with; `None`: the key was not read yet.
+fn by_key(view: &View) -> Option<StandbyNames> {
+    let sync = &view.cluster()?.sync;
+    let standbys = sync.standbys.iter().filter(|_| sync.is_led_by(view.me())).cloned();
     let voters = u32::try_from(sync.standbys.len()).unwrap_or(u32::MAX);
-    StandbyNames::any_of(voters.saturating_sub(sync.quorum), sync.standbys.iter().cloned())
+    let names = match sync.quorum {
+        0 => StandbyNames::all_of(standbys),
+        quorum => StandbyNames::any_of(voters.saturating_sub(quorum), standbys),
+    };
+    let strict = view.settings.synchronous_mode_strict && view.settings.synchronous_mode != SynchronousMode::Off;
+    let starved = strict && names.members().next().is_none();
+    Some(if starved { StandbyNames::nobody_yet() } else { names })
 }

@@ -305,7 +305,10 @@ fn what_counts_in_a_race_is_what_synchronous_members_have() {
     assert_eq!(standing(mode, SyncView::default(), &[("c", 101)]), Standing::Ahead("c".into()));
     let quorum = SynchronousMode::Quorum;
     let few = |votes| Standing::NotEnoughVotes { votes, quorum: 1 };
-    assert_eq!(standing(quorum, key("b", &["a", "c"], 1), &[("b", 90)]), few(0), "SYNC-13");
+    assert_eq!(standing(quorum, key("b", &["a", "c"], 1), &[]), few(0), "SYNC-13");
+    assert_eq!(standing(quorum, key("b", &["a", "c"], 1), &[("b", 110)]), few(0));
+    let led = standing(quorum, key("b", &["a", "c"], 1), &[("b", 100)]);
+    assert_eq!(led, Standing::First, "whoever has all that the leader had has every commit (seed 300507701)");
     assert_eq!(standing(quorum, key("b", &["a", "c"], 1), &[("c", 100)]), Standing::First);
     assert_eq!(standing(quorum, key("b", &["c", "d"], 1), &[("c", 100)]), few(0), "an outsider needs one more");
     assert_eq!(standing(quorum, key("b", &["c", "d"], 1), &[("c", 100), ("d", 9)]), Standing::First);
@@ -420,6 +423,16 @@ fn a_server_that_was_primary_comes_up_waiting_for_whom_the_key_names() {
     let mut memory = Memory { role: Role::Primary, announced: Some(Role::Primary), ..Memory::default() };
     assert_eq!(decide(&crashed, &mut memory).action, Action::Begin(Task::Start(StartMode::Primary)));
     assert_eq!(memory.durability.names.as_deref(), Some("2 (b,c)"));
+    // Before the key was read nobody knows whom (seed 300346044); a strict server waits for somebody in any case.
+    let mut unread = Memory { role: Role::Primary, ..Memory::default() };
+    decide(&View { store: StoreView::default(), ..crashed.clone() }, &mut unread);
+    assert_eq!(unread.durability.names, None);
+    let strict = Settings { synchronous_mode_strict: true, ..on() };
+    let mut nobody = View { settings: Arc::new(strict), ..crashed };
+    let mut memory = Memory { role: Role::Primary, ..Memory::default() };
+    update(&mut nobody, |cluster| cluster.sync = key("a", &[], 0));
+    decide(&nobody, &mut memory);
+    assert_eq!(memory.durability.names, Some(StandbyNames::nobody_yet().to_string()));
     let race = Race { begun_at: NOW, receiving_stopped_at: None, again_at: NOW, rounds: 0 };
     let mut standby = Memory { race: Some(race), ..leading("b") };
     decide(&view(on(), Some("b"), key("b", &["a"], 0)), &mut standby);
