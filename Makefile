@@ -75,8 +75,10 @@ setup-peers:
 setup-kubernetes:
 	@tests/setup.sh --kubernetes
 
-# Methods that run in the sandbox, for the machine that they run on; what the tests make of them is tested here.
+# Methods that run in the sandbox, for the machine that they run on, with what that takes; what the tests make of them is
+# tested here.
 components:
+	@tests/setup.sh --components
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" ]; then \
 	    cd wasm-methods && $(CARGO) build --locked --release --target wasm32-wasip2 --target-dir target && \
 	    $(CARGO) test --locked --quiet --target-dir target; \
@@ -150,9 +152,10 @@ fuzz:
 	$(if $(SEED),REGENT_FUZZ_SEED=$(SEED) )$(CARGO) test -p regent --lib fuzz_ -- --test-threads=1 --nocapture
 
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
-bench: setup-peers
+bench: setup-peers components
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
+	$(if $(BENCH),,tests/bench/restore.sh $(MEGABYTES))
 
 # Restores through a component beside tar itself.      MEGABYTES=2000
 bench-restore: components

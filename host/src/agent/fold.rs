@@ -164,9 +164,13 @@ impl Agent {
         let server = &mut self.view.server;
         match event {
             ServerEvent::Found(postmaster) => {
+                let is_another = server.postmaster != Some(postmaster);
                 server.postmaster = Some(postmaster);
                 server.status = None;
                 self.parts.watch.look(server);
+                if is_another {
+                    self.restart_has_started();
+                }
             }
             ServerEvent::Status(postmaster, status) if server.postmaster == Some(postmaster) => {
                 server.status = Some(status);
@@ -217,11 +221,7 @@ impl Agent {
 
     fn task_ended(&mut self, task: &Task, outcome: &TaskOutcome) {
         match task {
-            Task::Restart(_) => {
-                if let Some(reply) = self.restart_reply.take() {
-                    super::requests::answer_restart(reply, outcome);
-                }
-            }
+            Task::Restart(_) => self.answer_restart(outcome),
             Task::Start(_) if *outcome == TaskOutcome::Done => self.pending_restart.clear(),
             Task::Bootstrap | Task::Clone { .. } if *outcome == TaskOutcome::Done => {
                 self.save_dynamic_configuration();
@@ -288,6 +288,8 @@ impl Agent {
 
     pub(super) fn member_document(&self) -> crate::dcs::MemberDocument {
         let scheduled = self.scheduled_restart.as_ref().map(|restart| restart.body.clone().into());
-        document::member(&self.view, &self.memory, &self.parts.configuration, &self.pending_restart, scheduled)
+        let configuration = &self.parts.configuration;
+        let document = document::member(&self.view, &self.memory, configuration, &self.pending_restart, scheduled);
+        crate::dcs::MemberDocument { progress: self.progress().map(|progress| progress.to_value()), ..document }
     }
 }

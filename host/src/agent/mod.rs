@@ -16,6 +16,7 @@ mod perform;
 mod publish;
 mod readers;
 mod requests;
+mod waiter;
 mod watchdog;
 
 pub use event::Event;
@@ -27,14 +28,14 @@ use crate::observe::server::{ServerEvent, ServerWatch};
 use crate::ports;
 use crate::telemetry::metrics::Metrics;
 use configuration::Configuration;
-use handle::{Handle, Published, Reply, Request, ScheduledRestart};
+use handle::{Handle, Published, Request, ScheduledRestart};
 use journal::Journal;
 use regent_core::decide::{Action, GuardOrder, Memory, Verdict, decide};
 use regent_core::model::{Errand, Moment, Postmaster, StatusView, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// Decisions in a row without a pause, after which something is wrong with the rules: the loop takes a breath.
 const DECISIONS_IN_A_ROW: usize = 64;
@@ -94,7 +95,7 @@ pub struct Agent {
     scheduled_restart: Option<ScheduledRestart>,
     /// The server that it is for: one that was started since needs no restart.
     scheduled_for: Option<Postmaster>,
-    restart_reply: Option<oneshot::Sender<Reply>>,
+    restart_waiter: Option<waiter::Waiter>,
     guard_order: Option<GuardOrder>,
     watchdog: watchdog::Told,
     /// For the figures alone.
@@ -155,7 +156,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         pending_restart: BTreeMap::new(),
         scheduled_restart: None,
         scheduled_for: None,
-        restart_reply: None,
+        restart_waiter: None,
         guard_order: None,
         watchdog: watchdog::Told::default(),
         change: measure::Change::default(),
@@ -214,6 +215,7 @@ impl Agent {
     /// Waits for the next event, but no longer than until that moment; then takes in all that has come.
     async fn wait(&mut self, until: Moment) {
         let until = self.scheduled_restart.as_ref().map_or(until, |restart| until.min(self.moment_of(restart.at)));
+        let until = self.restart_patience().map_or(until, |patience| until.min(patience));
         let patience = until.since(ports::now()).min(Duration::from_secs(60));
         let first = tokio::select! {
             event = self.events.recv() => event,
@@ -253,6 +255,7 @@ impl Agent {
             self.view.guard.alive = guard.is_alive();
         }
         self.check_scheduled_restart();
+        self.check_restart_patience();
     }
 
     fn decide_until_wait(&mut self) -> Step {

@@ -113,9 +113,7 @@ impl Agent {
             if let Some(entry) = self.journal_numbers.remove(&task.number) {
                 self.parts.journal.outcome(entry, "given up");
             }
-            if let Some(reply) = self.restart_reply.take() {
-                super::requests::answer_restart(reply, &TaskOutcome::Cancelled);
-            }
+            self.answer_restart(&TaskOutcome::Cancelled);
         }
         self.parts.watch.look(&mut self.view.server);
     }

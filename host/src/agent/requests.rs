@@ -2,10 +2,11 @@
 
 use super::event::Event;
 use super::handle::{Probe, Reply, Request, RestartConditions, ScheduledRestart, Written};
+use super::waiter::Waiter;
 use super::{Agent, document, perform};
 use crate::{dcs, ports};
 use regent_core::model::{
-    DataDirectory, Moment, PgState, PostmasterStatus, ReinitializeRequest, RestartRequest, TaskOutcome, WallTime,
+    DataDirectory, Moment, PgState, PostmasterStatus, ReinitializeRequest, RestartRequest, RunningTask, Task, WallTime,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -62,7 +63,7 @@ impl Agent {
         if unmet {
             return Some(answer(503, "restart conditions are not satisfied"));
         }
-        if let Some(running) = &self.view.running {
+        if let Some(running) = self.view.running.as_ref().filter(|_| !self.starts_for_long()) {
             return Some(answer(503, &format!("{} already in progress", running.task)));
         }
         if let DataDirectory::HalfRewound(mark) = &self.view.server.data_directory {
@@ -78,13 +79,25 @@ impl Agent {
             .then(|| answer(503, "postgres is still starting"))
     }
 
+    /// The server has been starting for longer than `pg_ctl_timeout` (CFG-28): it goes on, but nothing waits for it.
+    fn starts_for_long(&self) -> bool {
+        let limit = self.parts.configuration.effective.server.start_timeout;
+        let starting = self.view.server.status == Some(PostmasterStatus::Starting);
+        let begun = |running: &RunningTask| matches!(running.task, Task::Start(_) | Task::Restart(_));
+        let running = self.view.running.as_ref().filter(|running| starting && begun(running));
+        running.is_some_and(|running| self.view.now >= running.since + limit)
+    }
+
     fn ask_restart(&mut self, conditions: &RestartConditions, reply: oneshot::Sender<Reply>) {
         if let Some(refusal) = self.restart_refusal(conditions) {
             tell(reply, refusal);
             return;
         }
         self.view.requests.restart = Some(RestartRequest { timeout: conditions.timeout });
-        self.restart_reply = Some(reply);
+        let settings =
+            [self.view.settings.primary_start_timeout, self.parts.configuration.effective.server.start_timeout];
+        let patience = conditions.timeout.into_iter().chain(settings).find(|limit| !limit.is_zero());
+        self.restart_waiter = Some(Waiter::new(reply, patience.unwrap_or_default()));
     }
 
     fn schedule_restart(&mut self, restart: ScheduledRestart, reply: oneshot::Sender<Reply>) {
@@ -128,6 +141,8 @@ impl Agent {
         if leader == self.view.settings.name {
             return answer(503, "I am the leader, can not reinitialize");
         }
+        // A server that may never come up is not in the way of the operator.
+        let force = force || self.starts_for_long();
         if let Some(running) = self.view.running.as_ref().filter(|_| !force) {
             return answer(503, &format!("{} already in progress", running.task));
         }
@@ -204,13 +219,4 @@ fn tell<T>(reply: oneshot::Sender<T>, value: T) {
     if reply.send(value).is_err() {
         tracing::debug!("nobody waits for the answer any more");
     }
-}
-
-/// Answers a restart by what came of it.
-pub(super) fn answer_restart(reply: oneshot::Sender<Reply>, outcome: &TaskOutcome) {
-    let said = match outcome {
-        TaskOutcome::Done => answer(200, "restarted successfully"),
-        _ => answer(503, "restart failed"),
-    };
-    tell(reply, said);
 }

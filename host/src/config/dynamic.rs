@@ -106,6 +106,7 @@ impl std::fmt::Debug for DynamicConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -124,6 +125,48 @@ mod tests {
         let text = fs::read_to_string(folder.path().join(COPY)).unwrap();
         assert_eq!(text, r#"{"ttl":20,"a":{"b":1}}"#);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    /// To the last bit, and in whichever form the store's document or an operator's file has it.
+    #[test]
+    fn numbers_come_out_as_they_came_in() {
+        let long = [
+            "0.1234567890123456",
+            "1.7976931348623157e308",
+            "5e-324",
+            "2.2250738585072011e-308",
+            "1073741823.9999999",
+            "9007199254740993",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "7.038531e-26",
+            "6.02214076e23",
+            "0.30000000000000004",
+        ];
+        for text in long {
+            let parsed = DynamicConfig::parse(&format!("{{\"a\":{text}}}")).unwrap();
+            let written = parsed.to_text();
+            assert_eq!(DynamicConfig::parse(&written).unwrap(), parsed, "{written}");
+            let value = &parsed.0["a"];
+            match text.parse::<f64>() {
+                Ok(exact) if value.is_f64() => assert_eq!(value.as_f64(), Some(exact), "{text}"),
+                _ => assert_eq!(value.to_string(), text),
+            }
+            let dotted = text.contains('.') && (!text.contains('e') || text.contains("e-"));
+            if dotted || value.is_i64() || value.is_u64() {
+                assert_eq!(crate::config::yaml::plain(text), *value, "as YAML");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_changes(number in any::<f64>().prop_filter("JSON has no infinity", |number| number.is_finite())) {
+            let parsed = DynamicConfig::parse(&format!("{{\"a\":{number:?}}}")).unwrap();
+            prop_assert_eq!(parsed.0["a"].as_f64().map(f64::to_bits), Some(number.to_bits()));
+            let again = DynamicConfig::parse(&parsed.to_text()).unwrap();
+            prop_assert_eq!(again.0["a"].as_f64().map(f64::to_bits), Some(number.to_bits()));
+        }
     }
 
     #[test]

@@ -27,6 +27,13 @@ pub(super) fn look(document: &Value, look_at_ports: bool) -> Vec<(&'static str, 
     found
 }
 
+/// What is wrong with the data directory and PostgreSQL's programs of a member that is configured here: the key, and a
+/// sentence.
+pub fn programs_and_directory(local: &super::LocalConfig) -> Vec<(&'static str, String)> {
+    let found = look(&local.document, false).into_iter();
+    found.map(|(path, why)| (path, why.trim_start_matches("didn't pass validation: ").to_owned())).collect()
+}
+
 fn port_in_use(document: &Value, path: &str, default: u16) -> Option<String> {
     let address = HostPort::read(&some_text_at(document, path)?, default);
     let taken = address.host.split(',').any(|host| {

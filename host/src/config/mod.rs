@@ -50,6 +50,7 @@ pub use explain::{Explanation, explain};
 pub use fencing::WatchdogSettings;
 pub use local::LocalConfig;
 pub use log::{LogForm, LogSettings};
+pub use machine::programs_and_directory;
 pub use merge::{deep_equal, merge_patch};
 pub use methods::method;
 pub use restapi::{CallError, CtlSettings, RestApiSettings, Verify, member_client};

@@ -62,8 +62,7 @@ pub(super) fn plain(text: &str) -> Value {
         }
         _ => {}
     }
-    let number = whole(text).map(Number::from);
-    match number.or_else(|| real(text).and_then(Number::from_f64)) {
+    match whole(text).or_else(|| real(text).and_then(Number::from_f64)) {
         Some(number) => Value::Number(number),
         None => Value::String(text.to_owned()),
     }
@@ -210,7 +209,7 @@ fn count(value: &Value) -> usize {
 }
 
 /// Decimal, `0x` hexadecimal, `0b` binary or `0` octal, with underscores between the digits.
-fn whole(text: &str) -> Option<i64> {
+fn whole(text: &str) -> Option<Number> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -229,7 +228,9 @@ fn whole(text: &str) -> Option<i64> {
         return None;
     }
     let sign = if negative { "-" } else { "" };
-    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+    let number = i64::from_str_radix(&format!("{sign}{digits}"), radix).map(Number::from);
+    // A larger one stays the text that it is.
+    number.or_else(|_| u64::from_str_radix(&format!("{sign}{digits}"), radix).map(Number::from)).ok()
 }
 
 /// A number with a decimal point; an exponent has a sign.

@@ -133,7 +133,7 @@ impl Call {
                 explain::key(self.surroundings.local(), self.shared().await, &key)
             }
             "show-config" => configuration::show(&self.cluster_in_group()?).await,
-            "history" => history::history(&self.cluster_in_group()?, &self.format()).await,
+            "history" => history::history(&self.cluster_in_group()?, &self.format(), self.given.is("explain")).await,
             _ => self.act(name).await,
         }
     }

@@ -5,7 +5,7 @@ use super::{CtlError, Result, store_url};
 use crate::config::{CtlSettings, DcsSettings, DynamicConfig, Effective, LocalConfig, Source, Verify, member_client};
 use crate::dcs::{self, Answer, Snapshot, Store, StoreOptions};
 use crate::ports;
-use regent_core::model::Settings;
+use regent_core::model::{Settings, WallTime};
 use reqwest::Method;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(super) struct Context {
 pub(super) struct Said {
     pub status: u16,
     pub body: String,
+    /// What the member's clock showed, in whole seconds, where it said so.
+    pub date: Option<WallTime>,
 }
 
 impl Surroundings {
@@ -156,6 +158,16 @@ impl Context {
         Ok((store, snapshot))
     }
 
+    /// The local configuration as it was read.
+    pub fn local(&self) -> &LocalConfig {
+        &self.surroundings.local
+    }
+
+    /// The configured store's name.
+    pub fn store_name(&self) -> &str {
+        &self.surroundings.dcs.name
+    }
+
     /// How long a write to the store may take.
     pub fn patience(&self) -> Duration {
         STORE_PATIENCE
@@ -181,9 +193,16 @@ impl Context {
         }
         let answer = request.send().await.map_err(|error| whole(&error))?;
         let status = answer.status().as_u16();
+        let date = answer.headers().get("date").and_then(|date| at(date.to_str().ok()?));
         let body = answer.text().await.map_err(|error| whole(&error))?;
-        Ok(Said { status, body })
+        Ok(Said { status, body, date })
     }
+}
+
+/// A `Date` header.
+fn at(date: &str) -> Option<WallTime> {
+    let date = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(WallTime(date.timestamp().as_microsecond()))
 }
 
 /// An error with what lies behind it: by itself it only says that sending failed.

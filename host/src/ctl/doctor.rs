@@ -1,13 +1,27 @@
-//! `doctor`: looks at the configuration, the store and every member, and says what is wrong or soon will be.
+//! `doctor`: looks at the configuration, this machine, the store and every member, and says what is wrong or soon will be.
+
+mod expiry;
+mod guards;
+mod histories;
+mod machine;
+mod reach;
+mod timings;
 
 use super::context::{Context, Surroundings};
 use super::output::line;
 use super::{CtlError, Result};
 use crate::dcs::Snapshot;
+use crate::ports;
+pub(super) use histories::strangers;
 use regent_core::model::MemberView;
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use timings::ClockReading;
+
+/// How often the store is read, to see how fast it is.
+const READINGS: usize = 3;
 
 /// Bytes that a standby may lack and still take over, where nobody says.
 const LAG_MAX: u64 = 1_048_576;
@@ -27,16 +41,24 @@ struct Finding(Weight, String);
 /// What a member's API said to `GET /patroni`.
 type Said = std::result::Result<Value, String>;
 
+/// What all members said.
+#[derive(Default)]
+struct Answers {
+    said: BTreeMap<String, Said>,
+    /// What ours say of themselves beyond that.
+    nodes: BTreeMap<String, Value>,
+    clocks: BTreeMap<String, ClockReading>,
+}
+
 /// Prints what was found; bad findings are an error.
 pub(super) async fn doctor(surroundings: &Surroundings, context: &Context) -> Result<()> {
     let mut findings = of_configuration(&surroundings.local().warnings);
-    match context.read().await {
-        Ok((_, snapshot)) => {
-            findings.push(Finding(Weight::Good, "the store answers".to_owned()));
-            let said = ask(context, &snapshot).await;
+    findings.extend(machine::of_machine(surroundings.local(), context.store_name()));
+    match readings(context).await {
+        Ok((snapshot, times)) => {
+            findings.push(timings::of_store(&times, snapshot.config.as_ref()));
             findings.extend(of_cluster(&snapshot));
-            findings.extend(snapshot.view.members.iter().flat_map(|member| of_member(member, &snapshot, &said)));
-            findings.extend(of_versions(&said));
+            findings.extend(of_members(context, &snapshot).await);
         }
         Err(why) => findings.push(Finding(Weight::Bad, format!("the store does not answer: {why}"))),
     }
@@ -52,15 +74,59 @@ pub(super) async fn doctor(surroundings: &Surroundings, context: &Context) -> Re
     if bad == 0 { Ok(()) } else { Err(CtlError::new(format!("{bad} of {} findings are bad", findings.len()))) }
 }
 
-async fn ask(context: &Context, snapshot: &Snapshot) -> BTreeMap<String, Said> {
-    let mut answers = BTreeMap::new();
+/// The cluster, and how long each reading of it took.
+async fn readings(context: &Context) -> Result<(Snapshot, Vec<Duration>)> {
+    let store = context.store().await?;
+    let mut snapshot = context.load(&store).await?;
+    let mut times = Vec::new();
+    for _ in 0..READINGS {
+        let begun = ports::since_boot();
+        snapshot = context.load(&store).await?;
+        times.push(ports::since_boot().saturating_sub(begun));
+    }
+    Ok((snapshot, times))
+}
+
+async fn of_members(context: &Context, snapshot: &Snapshot) -> Vec<Finding> {
+    let answers = ask(context, snapshot).await;
+    let strangers = strangers(context, snapshot).await;
+    let mut findings = Vec::new();
+    for member in &snapshot.view.members {
+        let mut of_one = of_member(member, snapshot, &answers.said);
+        of_one.extend(reach::of_address(member).await);
+        of_one.extend(strangers.get(&member.name).map(|why| Finding(Weight::Bad, format!("{}: {why}", member.name))));
+        of_one
+            .extend(answers.nodes.get(&member.name).into_iter().flat_map(|node| guards::of_guards(&member.name, node)));
+        if of_one.len() > 1 {
+            of_one.retain(|finding| finding.0 != Weight::Good);
+        }
+        findings.append(&mut of_one);
+    }
+    findings.extend(of_versions(&answers.said));
+    findings.extend(timings::of_clocks(&answers.clocks));
+    findings
+}
+
+async fn ask(context: &Context, snapshot: &Snapshot) -> Answers {
+    let mut answers = Answers::default();
     for member in &snapshot.view.members {
         let Some(url) = &member.api_url else { continue };
+        let asked = ports::wall_now();
         let said = context.call(Method::GET, url, "patroni", None).await;
+        let heard = ports::wall_now();
+        if let Some(shown) = said.as_ref().ok().and_then(|said| said.date) {
+            answers.clocks.insert(member.name.clone(), ClockReading { asked, shown, heard });
+        }
         let document = said.and_then(|said| {
             serde_json::from_str(&said.body).map_err(|_| format!("status code={}, and no document", said.status))
         });
-        answers.insert(member.name.clone(), document);
+        answers.said.insert(member.name.clone(), document);
+        if let Ok(said) = context.call(Method::GET, url, "dashboard/node", None).await
+            && said.status == 200
+            && let Ok(node) = serde_json::from_str(&said.body)
+        {
+            answers.nodes.insert(member.name.clone(), node);
+        }
     }
     answers
 }

@@ -1,15 +1,39 @@
-//! `history`: past promotions.
+//! `history`: past promotions, and what the members decided around each.
+
+mod around;
 
 use super::Result;
 use super::context::Context;
+use super::output::line;
 use super::sheet::{Column, Empty, Sheet};
 use super::table::Align;
 use serde_json::{Value, json};
 
-/// Prints past promotions.
-pub(super) async fn history(context: &Context, format: &str) -> Result<()> {
+/// Prints past promotions; explained, with the decisions around them as far as somebody remembers.
+pub(super) async fn history(context: &Context, format: &str, explained: bool) -> Result<()> {
     let (_, snapshot) = context.read().await?;
-    sheet(&snapshot.history_raw).print(format, "\t");
+    let mut sheet = sheet(&snapshot.history_raw);
+    if !explained {
+        sheet.print(format, "\t");
+        return Ok(());
+    }
+    let remembered = around::remembered(context, &snapshot).await;
+    let told = around::explained(&sheet.rows, &remembered);
+    if format != "pretty" {
+        sheet.columns.push(Column::new("Explanation", Align::Left));
+        for (row, lines) in sheet.rows.iter_mut().zip(told) {
+            row.push(if format == "tsv" { json!(lines.join("; ")) } else { json!(lines) });
+        }
+        sheet.print(format, "\t");
+        return Ok(());
+    }
+    let rows = sheet.rows.clone();
+    sheet.print(format, "\t");
+    for (row, lines) in rows.iter().zip(told) {
+        line("");
+        line(&around::title(row));
+        lines.iter().for_each(|text| line(&format!("  {text}")));
+    }
     Ok(())
 }
 

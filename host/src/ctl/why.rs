@@ -1,4 +1,4 @@
-//! `why`: what was decided, by which rule, for which reason.
+//! `why`: what was decided, by which rule, for which reason; and what of now no decision tells.
 
 use super::context::Context;
 use super::output::line;
@@ -14,13 +14,19 @@ pub(super) async fn why(context: &Context, names: &[String], last: usize, format
     if members.is_empty() {
         return Err(CtlError::new(format!("{} is not a member of cluster", names.first().unwrap_or(&context.scope))));
     }
+    let strangers = super::doctor::strangers(context, &snapshot).await;
     for one in members {
+        let stranger = strangers.get(&one.name);
         let url = one.api_url.as_deref().unwrap_or_default();
         let said = context.call(Method::GET, url, &format!("journal?last={last}"), None).await;
         let entries = said.map(|said| serde_json::from_str::<Vec<Value>>(&said.body).unwrap_or_default());
         if format == "json" {
             let entries = entries.unwrap_or_default();
-            line(&serde_json::json!({"member": one.name, "decisions": entries}).to_string());
+            let mut told = serde_json::json!({"member": one.name, "decisions": entries});
+            if let Some(why) = stranger {
+                told["history"] = why.as_str().into();
+            }
+            line(&told.to_string());
             continue;
         }
         line(&one.name);
@@ -28,11 +34,15 @@ pub(super) async fn why(context: &Context, names: &[String], last: usize, format
             Ok(entries) => entries.iter().for_each(|entry| line(&describe(entry))),
             Err(why) => line(&format!("  does not answer: {why}")),
         }
+        if let Some(why) = stranger {
+            line(&format!("  now: {why}"));
+        }
     }
     Ok(())
 }
 
-fn describe(entry: &Value) -> String {
+/// A decision in one line.
+pub(super) fn describe(entry: &Value) -> String {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     let at = text("at").get(..19).unwrap_or_default().replace('T', " ");
     let rule = entry.get("rule").and_then(Value::as_u64).unwrap_or(0);

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Asking a binary for its version takes milliseconds; more than this means that the disk hangs.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
+/// The first version whose server writes into `postmaster.pid` that it takes connections.
+const OLDEST: u32 = 100_000;
+
 /// Where distributions put the servers' binaries, one folder per major.
 const LAST_RESORT: &str = "/usr/lib/postgresql";
 
@@ -79,6 +82,10 @@ impl Binaries {
         let output = Program::new(binaries.path(Tool::Postgres)?).arg("--version").succeed(VERSION_LIMIT).await?;
         binaries.version = parse_version(&output.stdout)
             .ok_or_else(|| PgError::Unreadable(format!("not a version: {}", output.stdout.trim())))?;
+        if binaries.version < OLDEST {
+            let version = binaries.version;
+            return Err(PgError::TooOld(format!("{}.{}", version / 10_000, version / 100 % 100)));
+        }
         let postgres = Program::new(binaries.path(Tool::Postgres)?).arg("--describe-config");
         binaries.described = described(&postgres.succeed(VERSION_LIMIT).await?.stdout);
         Ok(binaries)
@@ -199,6 +206,9 @@ mod tests {
         let found = Binaries::find(&settings).await.unwrap();
         assert_eq!((found.version(), found.folder()), (140_009, folder.path()));
         assert_eq!(found.path(Tool::PgCtl).unwrap(), folder.path().join("pg_ctl"));
+        std::fs::write(folder.path().join("postgres"), says("postgres (PostgreSQL) 9.6.24")).unwrap();
+        let refused = Binaries::find(&settings).await.unwrap_err().to_string();
+        assert_eq!(refused, "PostgreSQL 9.6 is too old: the oldest that is supported is 10");
     }
 
     /// HA-37

@@ -23,6 +23,9 @@ pub enum PgError {
         /// Where it was looked for.
         place: String,
     },
+    /// A server that does not say in its `postmaster.pid` when it is ready, which came with 10.
+    #[error("PostgreSQL {0} is too old: the oldest that is supported is 10")]
+    TooOld(String),
     /// A deed took longer than it was given.
     #[error("{what} did not end within {limit:?}")]
     TimedOut {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// PAUSE-01, PAUSE-04, PAUSE-05, PAUSE-12, CTL-15: nobody promotes for a dead leader, a named member is switched to, a daemon
+/// PAUSE-01, PAUSE-04, PAUSE-05, PAUSE-11, PAUSE-12, CTL-15: nobody promotes for a dead leader, a named member is switched to, a daemon
 /// that ends leaves its server, and all goes on afterwards.
 #[tokio::test]
 async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
@@ -50,7 +50,21 @@ async fn in_maintenance_the_servers_are_the_operators() -> Result<()> {
     ensure!(output.status.success(), "{output:?}");
     let leader = cluster.wait_healthy(Duration::from_secs(90)).await?.name.clone();
     restart_one_after_the_other(&cluster, &leader).await?;
+    pause_without_the_leader(&cluster, cluster.node(&leader)).await?;
     cluster.finish().await
+}
+
+/// PAUSE-11: the leader's node is gone and holds the lock still: another member takes the word, and so nobody takes over.
+async fn pause_without_the_leader(cluster: &Cluster, leader: &Node) -> Result<()> {
+    leader.kill_node()?;
+    let output = cluster.regentctl(&["pause"]).await?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success() && told.contains("Success: cluster management is paused"), "{output:?}");
+    for node in cluster.others(&leader.name) {
+        let answer = node.rest("GET", "/config", None).await?;
+        ensure!(answer.json()?["pause"] == true, "{answer:?}");
+    }
+    Ok(())
 }
 
 /// `restart --rolling`: each server is another one afterwards, the leader's was the last, and it leads still.

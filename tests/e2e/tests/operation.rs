@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 use tokio::net::UnixDatagram;
 
-/// OPS-01, LOG-01, LOG-03, LOG-04, LOG-08, LOG-09: the log goes into its file as JSON objects, without the renewals of every
+/// OPS-01, OPS-19, LOG-01, LOG-03, LOG-04, LOG-08, LOG-09: the log goes into its file as JSON objects, without the renewals of every
 /// loop, and a reload changes its level and form.
 #[tokio::test]
 async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
@@ -36,6 +36,9 @@ async fn the_log_goes_where_and_looks_as_it_is_told() -> Result<()> {
         .wait_for("a loop", Duration::from_secs(20), |_| read().is_ok_and(|text| text.contains("no action. rule 890")))
         .await?;
     ensure!(!read()?.contains("renew the lock"), "renewals are for who looks for them");
+    // OPS-19: what it takes while nothing happens.
+    let resident = node.usage()?.resident;
+    ensure!(resident < 50 << 20, "the daemon takes {resident} bytes");
 
     node.edit_config(|yaml| {
         yaml["log"] = json!({"dir": dir, "level": "DEBUG", "format": "<%(levelname)s> %(message)s"});

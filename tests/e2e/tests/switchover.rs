@@ -4,7 +4,7 @@
 mod common;
 
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Dcs, Node, Prober};
+use regent_harness::{Cluster, Dcs, Node, Prober, wait};
 use serde_json::json;
 use std::time::Duration;
 
@@ -67,6 +67,17 @@ async fn the_cli_reaches_the_servers(cluster: &Cluster, leader: &str) -> Result<
     ensure!(rows == format!("standby\tport\nFalse\t{}\n", leader.layout.pg_port), "{rows}");
     let rows = told(&["query", "-r", "replica", "--format", "json", "-c", sql]).await?;
     ensure!(rows.starts_with("[{\"standby\": true, \"port\": "), "{rows}");
+    let history = told(&["history", "--explain"]).await?;
+    let title = format!("\nTo timeline 3, led by {}, ", leader.name);
+    let explained = history.split_once(&title).map(|(_, explained)| explained).unwrap_or_default();
+    ensure!(
+        explained.contains(&format!(" {} rule ", leader.name)) && explained.contains(" begin promotion: "),
+        "{history}"
+    );
+    let doctor = told(&["doctor"]).await?;
+    for good in ["the store answers within ", "PostgreSQL's programs are there", "clocks agree", "2 could take over"] {
+        ensure!(doctor.lines().any(|line| line.starts_with("ok ") && line.contains(good)), "{good}: {doctor}");
+    }
     let versions = told(&["version", &cluster.scope]).await?;
     ensure!(versions.contains(&format!("\n{}: Patroni ", leader.name)), "{versions}");
     Ok(())
@@ -94,7 +105,32 @@ async fn one_connection_for_each_purpose(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// HA-34, HA-35, HA-38, HA-40, API-02, CFG-01: restart, pending_restart, reinitialize, and what is refused.
+/// CFG-28: a server that does not come up is waited for as long as `timeout` and `pg_ctl_timeout` say, and then may be
+/// made anew without force.
+async fn a_start_that_hangs_is_not_waited_for(cluster: &Cluster, standby: &Node) -> Result<()> {
+    let hold = standby.layout.folder.join("hold");
+    std::fs::write(&hold, "")?;
+    let command = format!("while [ -e {} ]; do sleep 0.2; done; false", hold.display());
+    let recovery = json!({"pg_ctl_timeout": 1, "recovery_conf": {"restore_command": command}});
+    cluster.patch_config(json!({"postgresql": recovery})).await?;
+    let ask = async || standby.sql_value("SHOW restore_command").await;
+    let in_force = async || ask().await.ok().filter(|value| *value == command).ok_or("not yet in force".to_owned());
+    wait::until("the command of the recovery", Duration::from_secs(40), in_force).await?;
+    let answer = standby.rest("POST", "/restart", Some(json!({"timeout": 1}))).await?;
+    ensure!(answer.status == 503 && answer.body == "postgres is still starting", "{answer:?}");
+    wait::until("a start that is in nobody's way", Duration::from_secs(40), async || {
+        let answer = standby.rest("POST", "/restart", None).await.map_err(|error| error.to_string())?;
+        if answer.body == "postgres is still starting" { Ok(()) } else { Err(format!("{answer:?}")) }
+    })
+    .await?;
+    let answer = standby.rest("POST", "/reinitialize", None).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    std::fs::remove_file(&hold)?;
+    cluster.wait_members_streaming(1, Duration::from_secs(60)).await?;
+    Ok(())
+}
+
+/// CFG-28, HA-34, HA-35, HA-38, HA-40, API-02, CFG-01: restart, pending_restart, reinitialize, and what is refused.
 #[tokio::test]
 async fn configuration_restart_and_reinitialize() -> Result<()> {
     let cluster = Cluster::builder("manage").nodes(2).start().await?;
@@ -125,6 +161,7 @@ async fn configuration_restart_and_reinitialize() -> Result<()> {
     one_connection_for_each_purpose(leader).await?;
     let answer = leader.rest("POST", "/reinitialize", None).await?;
     ensure!(answer.status == 503 && answer.body == "I am the leader, can not reinitialize", "{answer:?}");
+    a_start_that_hangs_is_not_waited_for(&cluster, standby).await?;
     let mark = standby.layout.data_dir.join("mark");
     std::fs::write(&mark, "")?;
     let output = cluster.regentctl(&["reinit", "manage", &standby.name, "--force"]).await?;

@@ -135,3 +135,12 @@ fn the_page_of_features_is_in_step() {
     let found = REPOSITORY.text(features::PAGE_PATH).unwrap_or_default();
     assert!(found == page, "{} is not in step: run this test with REGENT_REFRESH_GOLDEN=1", features::PAGE_PATH);
 }
+
+/// OPS-32: the README names the oldest compiler that the manifests allow.
+#[test]
+fn the_oldest_compiler_is_documented() {
+    let manifest = REPOSITORY.text("Cargo.toml").expect("there is a manifest");
+    let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("it names a version");
+    let readme = REPOSITORY.text("README.md").expect("there is a README");
+    assert!(readme.contains(&format!("Rust {} ", line.trim_matches('"'))), "the README does not name Rust {line}");
+}

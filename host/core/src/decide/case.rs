@@ -56,6 +56,14 @@ impl Case<'_> {
         leader.is_none_or(|leader| leader == self.me())
     }
 
+    /// The store was read since the lock last was confirmed, and it is not there: it ended, whatever our clock says, and
+    /// others may have led since. The next renewal will say so.
+    pub fn lock_is_gone(&self) -> bool {
+        let Some(lease) = self.view.lease else { return true };
+        let snapshot = self.view.store.snapshot.as_ref().filter(|(_, at)| *at > lease.renewed_at);
+        snapshot.is_some_and(|(cluster, _)| cluster.leader.is_none())
+    }
+
     pub fn server_runs(&self) -> bool {
         self.view.server.postmaster.is_some()
     }

@@ -102,7 +102,7 @@ pub(super) fn next_step(case: &Case<'_>) -> Option<Step> {
     if !leads(case) || !case.view.server.is_primary() || case.memory.durability.setting {
         return None;
     }
-    if key_is_moving(case) {
+    if case.lock_is_gone() || key_is_moving(case) {
         return None;
     }
     let (monitoring, at) = match &case.view.server.monitoring {
@@ -231,7 +231,8 @@ fn set_names(case: &mut Case<'_>, names: Option<String>, reason: Reason) -> Deci
 }
 
 fn is_off(case: &Case<'_>) -> bool {
-    leads(case) && case.view.server.is_primary() && case.view.settings.synchronous_mode == SynchronousMode::Off
+    let primary = leads(case) && !case.lock_is_gone() && case.view.server.is_primary();
+    primary && case.view.settings.synchronous_mode == SynchronousMode::Off
 }
 
 fn remove_key(case: &mut Case<'_>) -> Decision {

@@ -119,7 +119,7 @@ pub(in crate::ctl) const COMMANDS: &[Command] = &[
         name: "history",
         about: "Print past failovers and switchovers",
         arguments: &[SOME_CLUSTER],
-        settings: &[GROUP, FORMAT],
+        settings: &[GROUP, FORMAT, flag(&["--explain"], "Tell for each what the members decided around it")],
     },
     Command {
         name: "list",

@@ -30,8 +30,7 @@ fn document() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        // Numbers as people write them; the JSON reader may round the last bit of longer ones.
-        (-1_000_000i32..1_000_000).prop_map(|number| Value::from(f64::from(number) / 64.0)),
+        any::<f64>().prop_filter("JSON has no infinity", |number| number.is_finite()).prop_map(Value::from),
         ".{0,8}".prop_map(Value::from),
     ];
     let field = proptest::sample::select(vec![

@@ -425,3 +425,45 @@ fn a_server_that_was_primary_comes_up_waiting_for_whom_the_key_names() {
     decide(&view(on(), Some("b"), key("b", &["a"], 0)), &mut standby);
     assert_eq!(standby.durability.names.as_deref(), Some(""), "a standby waits for nobody");
 }
+
+/// Who reads that its lock is not there any more leaves the keys alone: others may have led since (seed 300060463).
+#[test]
+fn a_leader_whose_lock_is_gone_writes_no_key() {
+    let mut world = view(on(), Some("a"), key("c", &["b"], 0));
+    streaming(&mut world, "", &[]);
+    assert!(matches!(expect(&world, leading(""), 841), Action::Store(StoreCall::WriteSync { .. })));
+    let later = NOW + Duration::from_millis(1);
+    let (cluster, _) = world.store.snapshot.clone().expect("it was read");
+    let without = ClusterView { leader: None, ..(*cluster).clone() };
+    world.store.snapshot = Some((Arc::new(without.clone()), later));
+    let verdict = decide(&world, &mut leading(""));
+    assert!(matches!(verdict.action, Action::Wait { .. }), "{verdict:?}");
+    world.store.snapshot = Some((Arc::new(without), NOW - Duration::from_millis(1)));
+    assert!(matches!(expect(&world, leading(""), 841), Action::Store(StoreCall::WriteSync { .. })), "read before");
+}
+
+/// SYNC-02: whose data are gone while commits count on them does not come back with a copy of somebody who has less, and
+/// so with fewer commits than the sync key says of it (seed 300118051).
+#[test]
+fn who_is_counted_on_is_made_anew_from_the_leader_itself() {
+    let mut empty = view(on(), Some("b"), key("b", &["a"], 0));
+    empty.server.postmaster = None;
+    empty.server.status = None;
+    empty.server.data_directory = DataDirectory::Empty;
+    update(&mut empty, |cluster| {
+        cluster.members[2].tags = Tags { raw: vec![("clonefrom".to_owned(), Scalar::Bool(true))] };
+    });
+    let source = |action: Action| match action {
+        Action::Begin(Task::Clone { source, only_basebackup }) => (source.expect("there is one").name, only_basebackup),
+        other => panic!("{other:?}"),
+    };
+    let mut memory = Memory::default();
+    assert!(matches!(decide(&empty, &mut memory).action, Action::Wait { .. }), "the leader is to take it out first");
+    let mut patient = empty.clone();
+    patient.now = NOW + patient.settings.loop_wait * 2;
+    patient.store.snapshot = empty.store.snapshot.clone().map(|(cluster, _)| (cluster, patient.now));
+    patient.store.member_written_at = Some(patient.now);
+    assert_eq!(source(expect(&patient, memory, 540)), ("b".to_owned(), true), "a strict one may have nobody else");
+    update(&mut empty, |cluster| cluster.sync = key("b", &["c"], 0));
+    assert_eq!(source(expect(&empty, Memory::default(), 540)), ("c".to_owned(), false));
+}
