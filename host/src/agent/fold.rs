@@ -126,6 +126,10 @@ impl Agent {
         let effective = Arc::clone(&self.parts.configuration.effective);
         self.view.settings = Arc::new(effective.settings.clone());
         self.parts.store.set_ttl(effective.settings.ttl);
+        // The loop's pace is part of it (ZK-04).
+        if effective.dcs.section != self.told_section {
+            self.tell_backend(&effective.dcs.section);
+        }
         self.view.requests.apply_configuration |= self.parts.deeds.reconfigure(&effective);
         self.parts.watch.reconfigure(self.parts.deeds.server());
         self.save_dynamic_configuration();

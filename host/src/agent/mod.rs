@@ -85,6 +85,8 @@ pub struct Agent {
     tasks_begun: u64,
     written_member: Option<MemberDocument>,
     written_status: Option<StatusView>,
+    /// The section that the store's backend was last handed.
+    told_section: serde_json::Value,
     /// What was last complained about in the names of slots.
     slot_complaints: Vec<String>,
     /// The server was last told to report the rows that it needs to its source.
@@ -130,6 +132,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         client: parts.client.clone(),
     };
     let changes = parts.store.changes();
+    let told_section = parts.configuration.effective.dcs.section.clone();
     let agent = Agent {
         parts,
         view,
@@ -147,6 +150,7 @@ pub fn build(mut parts: Parts) -> (Agent, Handle) {
         tasks_begun: 0,
         written_member: None,
         written_status: None,
+        told_section,
         slot_complaints: Vec::new(),
         feedback: None,
         pending_restart: BTreeMap::new(),

@@ -153,10 +153,12 @@ impl Agent {
     fn reload(&mut self) {
         let store = self.parts.configuration.effective.dcs.name.clone();
         let changed = self.parts.configuration.reload_local();
-        let dcs = &self.parts.configuration.effective.dcs;
+        let dcs = self.parts.configuration.effective.dcs.clone();
         if dcs.name == store {
             // Also where the section did not change: the certificates that it names may have.
-            self.parts.store.reload(&dcs.section);
+            self.tell_backend(&dcs.section);
+        } else {
+            self.told_section = dcs.section;
         }
         if changed {
             self.configuration_changed();
@@ -164,6 +166,11 @@ impl Agent {
             tracing::info!("no local configuration item changed");
         }
         self.view.requests.apply_configuration = true;
+    }
+
+    pub(super) fn tell_backend(&mut self, section: &serde_json::Value) {
+        self.parts.store.reload(section);
+        self.told_section = section.clone();
     }
 
     /// Writes to the store beside the loop, answers, and lets the loop read what came of it.

@@ -90,14 +90,18 @@ fn section(local: &Value, name: &str, namespace: &str, settings: &Settings) -> V
     ] {
         section.insert(key.to_owned(), value);
     }
-    // To Kubernetes a namespace is something else: its own is left to it.
-    section.entry("namespace").or_insert_with(|| json!(namespace));
+    // To Kubernetes a namespace is something else: its own is left to it, and so is the usual one.
+    if name != "kubernetes" {
+        section.entry("namespace").or_insert_with(|| json!(namespace));
+    }
     Value::Object(section)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{DynamicConfig, Effective, LocalConfig, Source};
+    use std::collections::BTreeMap;
 
     fn check(local: Value, expected: &[&str]) {
         assert_eq!(sections(&local), expected, "{local}");
@@ -115,6 +119,21 @@ mod tests {
         assert!(no_store().ends_with(
             "Available implementations: consul, etcd, etcd3, exhibitor, kubernetes, raft, zookeeper, local"
         ));
+    }
+
+    #[test]
+    fn kubernetes_has_namespaces_of_its_own() {
+        let check = |store: &str, expected: Value| {
+            let text =
+                format!("{{scope: a, name: b, restapi: {{listen: 'h:8008'}}, postgresql: {{data_dir: /d}}, {store}}}");
+            let source = Source::new(None, BTreeMap::from([("PATRONI_CONFIGURATION".to_owned(), text)]));
+            let local = LocalConfig::load(&source).expect("it is good");
+            let effective = Effective::build(&local, &DynamicConfig::default(), 150_000);
+            assert_eq!(effective.dcs.section["namespace"], expected, "{store}");
+        };
+        check("etcd3: {host: h}", json!("/service"));
+        check("kubernetes: {labels: {a: b}}", Value::Null);
+        check("kubernetes: {labels: {a: b}, namespace: prod}", json!("prod"));
     }
 
     #[test]

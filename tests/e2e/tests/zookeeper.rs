@@ -3,7 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a test that could not run says so")]
 
 use anyhow::{Context, Result, ensure};
-use regent_harness::{Cluster, Dcs, Exhibitor, Node, Prober, ZooKeeper, peer};
+use regent_harness::{Cluster, Dcs, Exhibitor, Node, Prober, ZooKeeper, peer, wait};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +32,33 @@ fn has_a_peer() -> bool {
     found
 }
 
-/// ZK-01.
+/// Where the members' connections come from, and the sessions that they are of.
+async fn connections(zookeeper: &ZooKeeper) -> Result<Vec<(String, String)>> {
+    let said = zookeeper.command("cons").await?;
+    let lines = said.lines().filter_map(|line| {
+        let (_, session) = line.split_once("sid=")?;
+        Some((session.split_once(',')?.0.to_owned(), line.trim().split_once('[')?.0.to_owned()))
+    });
+    let mut found: Vec<_> = lines.filter(|(session, _)| session != "0x0").collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Another loop_wait: each member connects anew with the session that it had.
+async fn the_loops_pace_reaches_the_connections(cluster: &Cluster) -> Result<()> {
+    let zookeeper = cluster.zookeeper().context("it is on ZooKeeper")?;
+    let before = connections(zookeeper).await?;
+    ensure!(before.len() == 2, "{before:?}");
+    cluster.patch_config(json!({"loop_wait": 2})).await?;
+    wait::until("other connections of the same sessions", SOON, async || {
+        let now = connections(zookeeper).await.map_err(|error| format!("{error:#}"))?;
+        let all_are_new = now.len() == 2 && now.iter().zip(&before).all(|(now, old)| now.0 == old.0 && now.1 != old.1);
+        if all_are_new { Ok(()) } else { Err(format!("{now:?}, once {before:?}")) }
+    })
+    .await
+}
+
+/// ZK-01, ZK-04.
 #[tokio::test]
 async fn a_cluster_on_zookeeper_survives_its_primary() -> Result<()> {
     if !is_installed() {
@@ -47,6 +73,7 @@ async fn a_cluster_on_zookeeper_survives_its_primary() -> Result<()> {
     for node in ["leader", "members/node1", "members/node2"] {
         ensure!(nodes.contains(&format!("/service/keeper/{node}\n")), "{node} hangs on a session: {nodes}");
     }
+    the_loops_pace_reaches_the_connections(&cluster).await?;
     cluster.node(&first).kill_node()?;
     cluster.wait_leader_other_than(&first, SOON).await?;
     cluster.node(&first).start()?;

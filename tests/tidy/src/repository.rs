@@ -6,6 +6,9 @@ use std::{fs, io};
 
 use crate::source::Source;
 
+/// What was published once stays as it was, whatever the rules are by now.
+const KEPT: &str = "plugin-api/tests/minors/";
+
 /// The repository's files, read once.
 pub struct Repository {
     /// Every path from the root, sorted.
@@ -26,7 +29,7 @@ impl Repository {
             Some(paths) => paths,
             None => walked(&root)?,
         };
-        paths.retain(|path| root.join(path).is_file());
+        paths.retain(|path| !path.starts_with(KEPT) && root.join(path).is_file());
         paths.sort();
         let mut sources = Vec::new();
         for path in paths.iter().filter(|path| path.ends_with(".rs")) {
