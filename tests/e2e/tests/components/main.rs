@@ -240,7 +240,7 @@ fn run(command: &mut Command) -> Result<()> {
 #[tokio::test]
 async fn hostile_components_keep_no_daemon_from_its_work() -> Result<()> {
     let Some(folder) = components(&["hostile.wasm"]) else { return Ok(()) };
-    let deeds = ["spin", "hoard", "flood", "chatter", "panic", "trap", "recurse", "lie", "plant", "read", "connect"];
+    let deeds = ["spin", "hoard", "flood", "chatter", "panic", "trap", "recurse", "plant", "read", "connect"];
     let cluster = Cluster::builder("hostile").nodes(2).env("PATRONI_LOG_LEVEL", "INFO");
     let cluster = cluster.local_yaml(move |node, yaml| {
         if node.index == 0 {
