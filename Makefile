@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills fuzz screenshots lint deny bench \
+.PHONY: help setup setup-etcd setup-peers setup-kubernetes components demo test simulate faults drills fuzz screenshots lint deny bench \
         bench-restore install pages deb deb-check
 
 CARGO ?= cargo
@@ -43,7 +43,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd etcd3 consul zookeeper exhibitor
+PLUGINS ?= local etcd etcd3 consul zookeeper exhibitor kubernetes
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
@@ -69,6 +69,11 @@ setup-etcd:
 # With the programs of others that the tests run beside ours.
 setup-peers:
 	@tests/setup.sh --peers
+
+# A Kubernetes API server for the tests of that backend. It is built from source, which takes minutes, so `make test`
+# does not ask for it: without it those tests say that they were skipped.
+setup-kubernetes:
+	@tests/setup.sh --kubernetes
 
 # Methods that run in the sandbox, for the machine that they run on, with what that takes; what the tests make of them is
 # tested here.

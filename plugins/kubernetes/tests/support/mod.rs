@@ -1,0 +1,3 @@
+//! What the tests of the backend share.
+
+pub mod server;
