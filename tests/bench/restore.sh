@@ -67,7 +67,7 @@ compare() { # ENDING TAR-OPTION MEGABYTES AIM-PERCENT
     done
     awk -v name="${1#plain}" -v native="$(least "${native[@]}")" -v component="$(least "${component[@]}")" -v aim="$4" 'BEGIN {
         percent = 100 * native / component
-        printf "| tar-restore %s: %.0f %% of tar by the best runs, aim %d %%: %s |\n", name, percent, aim, percent >= aim ? "met" : "not met"
+        printf "| tar-restore %s: %.0f %% of tar by the best runs, aim %d %%: %s |\n", name, percent, aim, (percent >= aim ? "met" : "not met")
     }'
     rm -rf "$archives"
 }
