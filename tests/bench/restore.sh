@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # How fast the component tar-restore is beside tar itself on the same archive, and what starting a component costs.
 #   tests/bench/restore.sh [MEGABYTES]
-# REGENT names the program, METHODS the folder of the components. Where the disk is short, less is restored, and said.
+# REGENT names the program, METHODS the folder of the components, ROUNDS how often each is run (3). Where the disk is short, less is restored, and said.
 set -euo pipefail
 
 REGENT="${REGENT:-${CARGO_TARGET_DIR:-target}/release/regent}"
 METHODS="${METHODS:-wasm-methods/target/wasm32-wasip2/release}"
 MEGABYTES_WANTED=2000
+ROUNDS="${ROUNDS:-3}"
 
 say() { echo "$*" >&2; }
 
@@ -50,7 +51,7 @@ compare() { # ENDING TAR-OPTION MEGABYTES AIM-PERCENT
     local archives="$WORK/archives-$1" wall cpu native=() component=()
     mkdir -p "$archives"
     tar ${2:+"$2"} -cf "$archives/base.tar${1#plain}" -C "$WORK/made" .
-    for round in 1 2 3; do
+    for round in $(seq "$ROUNDS"); do
         # Each begins with nothing left to write of the one before, and with the archive in memory.
         sync; cat "$archives/base.tar${1#plain}" >/dev/null
         mkdir "$WORK/native"
@@ -67,7 +68,7 @@ compare() { # ENDING TAR-OPTION MEGABYTES AIM-PERCENT
     done
     awk -v name="${1#plain}" -v native="$(least "${native[@]}")" -v component="$(least "${component[@]}")" -v aim="$4" 'BEGIN {
         percent = 100 * native / component
-        printf "| tar-restore %s: %.0f %% of tar by the best runs, aim %d %%: %s |\n", name, percent, aim, percent >= aim ? "met" : "not met"
+        printf "| tar-restore %s: %.0f %% of tar by the best runs, aim %d %%: %s |\n", name, percent, aim, (percent >= aim ? "met" : "not met")
     }'
     rm -rf "$archives"
 }

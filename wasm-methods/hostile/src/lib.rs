@@ -3,7 +3,6 @@
 
 use regent_method::{Failure, Level, Method, Request};
 use std::fs;
-use std::io::Write;
 use std::net::TcpStream;
 
 struct Hostile;
@@ -95,13 +94,25 @@ fn hoard() -> Result<(), Failure> {
     }
 }
 
+/// A gigabyte, in pieces as large as the host takes them.
+#[cfg(target_os = "wasi")]
 fn flood() -> Result<(), Failure> {
-    let line = [b'x'; 4095];
-    let mut out = std::io::stdout();
-    for _ in 0..(1_u64 << 30) / 4096 {
-        out.write_all(&line).and_then(|()| out.write_all(b"\n")).map_err(failed)?;
+    let block = [[b'x'; 4095].as_slice(), b"\n"].concat().repeat(16);
+    let out = wasip2::cli::stdout::get_stdout();
+    let mut left = 1_u64 << 30;
+    while left > 0 {
+        let room = out.check_write().map_err(|error| Failure::TryNext(format!("was refused: {error:?}")))?;
+        let count = room.min(left).min(block.len() as u64);
+        let piece = &block[..usize::try_from(count).unwrap_or(block.len())];
+        out.write(piece).map_err(|error| Failure::TryNext(format!("was refused: {error:?}")))?;
+        left -= count;
     }
     Err(Failure::TryNext("wrote it all".into()))
+}
+
+#[cfg(not(target_os = "wasi"))]
+fn flood() -> Result<(), Failure> {
+    Ok(())
 }
 
 fn chatter() -> Result<(), Failure> {
