@@ -2,8 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers components demo test simulate faults drills fuzz screenshots lint deny bench \
-        bench-restore install pages deb deb-check container-check
+.PHONY: help setup setup-etcd setup-peers setup-kubernetes components demo test simulate faults drills fuzz screenshots \
+        lint deny bench bench-restore install pages deb deb-check container-check
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -43,7 +43,7 @@ BENCH ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATRONICTL ?= 0
-PLUGINS ?= local etcd etcd3 consul zookeeper exhibitor
+PLUGINS ?= local etcd etcd3 consul zookeeper exhibitor kubernetes
 
 help:
 	@echo 'make demo     a three-node cluster in this terminal      NODES=3 DCS=local'
@@ -71,8 +71,15 @@ setup-etcd:
 setup-peers:
 	@tests/setup.sh --peers
 
-# Methods that run in the sandbox, for the machine that they run on; what the tests make of them is tested here.
+# A Kubernetes API server for the tests of that backend. It is built from source, which takes minutes, so `make test`
+# does not ask for it: without it those tests say that they were skipped.
+setup-kubernetes:
+	@tests/setup.sh --kubernetes
+
+# Methods that run in the sandbox, for the machine that they run on, with what that takes; what the tests make of them is
+# tested here.
 components:
+	@tests/setup.sh --components
 	@if [ -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" ]; then \
 	    cd wasm-methods && $(CARGO) build --locked --release --target wasm32-wasip2 --target-dir target && \
 	    $(CARGO) test --locked --quiet --target-dir target; \
@@ -146,9 +153,10 @@ fuzz:
 	$(if $(SEED),REGENT_FUZZ_SEED=$(SEED) )$(CARGO) test -p regent --lib fuzz_ -- --test-threads=1 --nocapture
 
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
-bench: setup-peers
+bench: setup-peers components
 	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
+	$(if $(BENCH),,tests/bench/restore.sh $(MEGABYTES))
 
 # Restores through a component beside tar itself.      MEGABYTES=2000
 bench-restore: components

@@ -9,7 +9,9 @@
 #
 #   tests/setup.sh              check, install if possible; exit 1 if something is still missing
 #   tests/setup.sh --etcd       the same, with what the etcd backend needs
+#   tests/setup.sh --components what the sandboxed methods are built with: installed, or said to be missing
 #   tests/setup.sh --peers      the same, with the programs of others, without which some tests are skipped
+#   tests/setup.sh --kubernetes only: build a Kubernetes API server for the tests of that backend (minutes of both cores)
 #   tests/setup.sh --check      check only
 #   tests/setup.sh --print-bin  print the directory of the PostgreSQL programs that will be used
 set -euo pipefail
@@ -244,6 +246,48 @@ check_consul() {
     say "SKIPPED: the tests with Consul: consul was not found, neither installed nor in $place/usr/bin"
 }
 
+# Debian has no package of the server, but its sources with everything that they need. One library in them does not
+# know the compiler of today: its next version, of the same interface, is a package.
+build_kubernetes() { # FOLDER
+    local work="$PWD/$1.new" sources go=/usr/lib/go-1.19/bin
+    sources="$(cat /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)"
+    may_install && [[ -n "$sources" ]] || return 1
+    install_packages golang-1.19-go rsync dpkg-dev || return 1
+    rm -rf "$work" && mkdir -p "$work/lists/partial"
+    sed 's/^Types: deb$/Types: deb-src/' <<<"$sources" >"$work/source.sources"
+    local options=(-q -o "Dir::Etc::SourceList=$work/source.sources" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$work/lists" -o APT::Sandbox::User=root)
+    (
+        set -e
+        cd "$work"
+        apt-get "${options[@]}" update >&2
+        apt-get "${options[@]}" source --download-only kubernetes >&2
+        dpkg-source --no-check -x kubernetes_*.dsc src >&2
+        apt-get -q download golang-github-modern-go-reflect2-dev >&2
+        dpkg -x golang-github-modern-go-reflect2-dev_*.deb reflect
+        local name=github.com/modern-go/reflect2
+        rm -f "src/vendor/$name"/*.{go,s}
+        cp "reflect/usr/share/gocode/src/$name"/*.{go,s} "src/vendor/$name/"
+        rm -f "src/vendor/$name"/*_test.go
+        cd src
+        PATH="$go:$PATH" GOPATH="$PWD/.go" GOCACHE="$work/gocache" GOPROXY=off GOFLAGS=-p=2 CGO_ENABLED=0 \
+            KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_COMMIT=debian KUBE_GIT_TREE_STATE=clean \
+            KUBE_GIT_MAJOR=1 KUBE_GIT_MINOR=20 make WHAT=cmd/kube-apiserver >&2
+        mkdir "$work/bin"
+        cp _output/local/bin/linux/amd64/kube-apiserver "$work/bin/"
+    ) && rm -rf "$1" && mv "$work/bin" "$1" && rm -rf "$work"
+}
+
+check_kubernetes() {
+    local place=.cache/kubernetes
+    [[ -x "$place/kube-apiserver" ]] && return 0
+    say "building a Kubernetes API server into $place"
+    build_kubernetes "$place" && return 0
+    rm -rf "$place.new"
+    say "SKIPPED: the tests with Kubernetes: its API server could not be built (root, Debian and its sources are needed)"
+    return 1
+}
+
 # The archive alone: Debian's package of that name starts no server and makes no user.
 check_zookeeper() {
     local archive=/usr/share/java/zookeeper.jar
@@ -256,10 +300,10 @@ check_zookeeper() {
 check_peer() {
     local place=".cache/patroni-$PEER" python=/usr/bin/python3
     if [[ -f "$place/complete" ]]; then
-        # An earlier one knows no Consul, or no ZooKeeper.
-        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul, kazoo' 2>/dev/null; then
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[consul,zookeeper]==$PEER" >&2 ||
-                say "SKIPPED: the tests with Patroni on Consul and ZooKeeper: its clients could not be installed"
+        # An earlier one knows no Consul, no ZooKeeper, or not the older API of etcd.
+        if [[ "$1" == install ]] && ! "$place/bin/python" -c 'import consul, etcd, kazoo' 2>/dev/null; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd,consul,zookeeper]==$PEER" >&2 ||
+                say "SKIPPED: the tests with Patroni on Consul, ZooKeeper and etcd v2: its clients could not be installed"
         fi
         return 0
     fi
@@ -271,14 +315,14 @@ check_peer() {
         say "installing Patroni $PEER into $place"
         rm -rf "$place"
         if [[ -n "$python" ]] && "$python" -m venv "$place" >&2 &&
-            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd3,consul,zookeeper,psycopg3]==$PEER" >&2; then
+            "$place/bin/python" -m pip install -q --disable-pip-version-check "patroni[etcd,etcd3,consul,zookeeper,psycopg3]==$PEER" >&2; then
             touch "$place/complete"
             return 0
         fi
         rm -rf "$place"
     fi
     say "SKIPPED: the tests with Patroni's own nodes and patronictl: Patroni $PEER is not in $place"
-    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd3,consul,zookeeper,psycopg3]==$PEER'"
+    say "  python3 -m venv $place && $place/bin/pip install 'patroni[etcd,etcd3,consul,zookeeper,psycopg3]==$PEER'"
 }
 
 # The real pgBackRest, which a test has clone a replica.
@@ -319,7 +363,7 @@ check_c_for_components() {
         say "installing clang and wasi-libc"
         install_packages clang wasi-libc && return 0
     fi
-    say "SKIPPED: the component in C: clang or wasi-libc is not installed"
+    say "SKIPPED: the component in C: clang or wasi-libc is missing (Debian: sudo apt-get install clang wasi-libc)"
 }
 
 # The example of a backend by somebody else talks to it.
@@ -337,7 +381,7 @@ check_components() {
         say "installing Rust's library for $target"
         rustup target add "$target" >&2 && return 0
     fi
-    say "SKIPPED: the tests of sandboxed methods: Rust's library for $target is missing"
+    say "SKIPPED: sandboxed methods and their tests: Rust's library for $target is missing"
     say "  rustup target add $target"
 }
 
@@ -356,9 +400,11 @@ main() {
         "") ;;
         --etcd) etcd=1 ;;
         --peers) etcd=1 peers=1 ;;
+        --kubernetes) check_etcd "$mode" && check_kubernetes; return ;;
+        --components) check_components "$mode"; check_c_for_components "$mode"; return 0 ;;
         --check) mode=check etcd=1 peers=1 ;;
         --print-bin) find_postgresql; return ;;
-        *) say "usage: tests/setup.sh [--etcd | --peers | --check | --print-bin]"; return 2 ;;
+        *) say "usage: tests/setup.sh [--etcd | --components | --peers | --kubernetes | --check | --print-bin]"; return 2 ;;
     esac
     check_cargo || failed=1
     check_compiler "$mode" || failed=1

@@ -139,6 +139,9 @@ fn sentence(progress: &Progress) -> String {
     if let Some(total) = progress.bytes_total {
         text.push_str(&format!(" of {total}"));
     }
+    if let Some(percent) = progress.percent() {
+        text.push_str(&format!(" ({percent} %)"));
+    }
     if let Some(files) = progress.files {
         text.push_str(&format!(" in {files} files"));
     }
@@ -159,6 +162,6 @@ mod tests {
             assert_eq!(sentence(&progress), expected);
         };
         check(None, None, "", "m: 7 bytes");
-        check(Some(9), Some(2), "base.tar", "m: 7 bytes of 9 in 2 files (base.tar)");
+        check(Some(9), Some(2), "base.tar", "m: 7 bytes of 9 (77 %) in 2 files (base.tar)");
     }
 }

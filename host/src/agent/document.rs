@@ -75,6 +75,7 @@ pub fn member(
         replication_state: replica.and_then(|monitoring| monitoring.replication_state.clone()),
         timeline: memory.next_timeline.map(|(timeline, _)| timeline).or_else(|| view.own_timeline()),
         scheduled_restart,
+        progress: None,
         pause: view.settings.paused,
     }
 }
@@ -83,12 +84,14 @@ fn unfinished_checkpoint(view: &View, memory: &Memory) -> bool {
     memory.checkpoint_pending || view.errands.contains(&regent_core::model::ErrandKind::CheckpointAfterPromote)
 }
 
-/// Whether two documents differ in what others act on: not in positions, which every heartbeat carries.
+/// Whether two documents differ in what others act on: not in positions and progress, which every heartbeat
+/// carries.
 pub fn differ(old: &MemberDocument, new: &MemberDocument) -> bool {
     let quiet = |document: &MemberDocument| MemberDocument {
         xlog_location: None,
         replay_lsn: None,
         receive_lsn: None,
+        progress: None,
         ..document.clone()
     };
     quiet(old) != quiet(new)

@@ -284,6 +284,8 @@ impl Agent {
 
     pub(super) fn member_document(&self) -> crate::dcs::MemberDocument {
         let scheduled = self.scheduled_restart.as_ref().map(|restart| restart.body.clone().into());
-        document::member(&self.view, &self.memory, &self.parts.configuration, &self.pending_restart, scheduled)
+        let configuration = &self.parts.configuration;
+        let document = document::member(&self.view, &self.memory, configuration, &self.pending_restart, scheduled);
+        crate::dcs::MemberDocument { progress: self.progress().map(|progress| progress.to_value()), ..document }
     }
 }

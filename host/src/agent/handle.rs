@@ -5,6 +5,7 @@
 use super::journal::Journal;
 use crate::dcs;
 pub use crate::dcs::{PEER_VERSION, Snapshot, reasons, tags_value};
+pub use crate::methods::Progress;
 use crate::telemetry::metrics::Metrics;
 use regent_core::model::{Moment, Monitoring, PgState, Role, Settings, Tags, WallTime, WatchdogView};
 use std::collections::BTreeMap;
@@ -61,19 +62,6 @@ pub struct Published {
     pub guard: GuardReport,
     /// The Linux watchdog.
     pub watchdog: WatchdogView,
-}
-
-/// How far the making of a data directory is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The method's name.
-    pub method: String,
-    /// How many bytes are there.
-    pub bytes: u64,
-    /// How many there will be, where that is known.
-    pub bytes_total: Option<u64>,
-    /// What it is at, in its own words.
-    pub message: String,
 }
 
 /// What is known of the lease guard.

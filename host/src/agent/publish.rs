@@ -69,7 +69,7 @@ impl Agent {
             watchdog_failed: view.watchdog_failed(),
             heartbeat_at: view.now,
             task: view.running.as_ref().map(|running| running.task.to_string()),
-            progress: view.running.as_ref().and_then(|_| self.parts.deeds.progress()).map(progress),
+            progress: self.progress(),
             guard: self.guard_report(),
             watchdog: view.watchdog,
         };
@@ -84,17 +84,17 @@ impl Agent {
         GuardReport { alive: self.view.guard.alive, armed_until }
     }
 
+    /// How far the making of a data directory is.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.view.running.as_ref().and_then(|_| self.parts.deeds.progress())
+    }
+
     /// The lock makes this member the primary for clients, unless it is being given up: then at once no longer.
     fn lease_counts(&self) -> bool {
         !matches!(&self.memory.handover, Some(handover) if handover.stopping)
             && self.memory.role != Role::Demoted
             && !self.memory.release_wanted
     }
-}
-
-fn progress(progress: crate::methods::Progress) -> Progress {
-    let crate::methods::Progress { method, bytes, bytes_total, message, .. } = progress;
-    Progress { method, bytes, bytes_total, message }
 }
 
 /// The inputs that matter to most decisions, for the journal.

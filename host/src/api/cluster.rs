@@ -105,7 +105,7 @@ fn member(member: &MemberView, raw: &Value, view: &ClusterView, optime: Lsn, set
         map.insert("host".into(), json!(host));
         map.insert("port".into(), json!(port));
     }
-    for name in ["timeline", "pending_restart", "pending_restart_reason", "scheduled_restart", "tags"] {
+    for name in ["timeline", "pending_restart", "pending_restart_reason", "scheduled_restart", "progress", "tags"] {
         if let Some(value) = raw.get(name) {
             map.insert(name.into(), value.clone());
         }

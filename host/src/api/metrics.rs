@@ -1,6 +1,6 @@
 //! `GET /metrics`: the peer's names (rest-api §8), so that existing dashboards keep working, and a few of our own.
 
-use crate::agent::handle::{PEER_VERSION, Published};
+use crate::agent::handle::{PEER_VERSION, Progress, Published};
 use crate::telemetry::metrics::{Family, Metrics};
 use regent_core::model::{FenceMode, Moment, PgState, Role, WatchdogState};
 use std::fmt::Write;
@@ -136,6 +136,10 @@ fn ours(page: &mut Page, published: &Published, now: Moment) {
     page.gauge("regent_method_bytes", "How much the method that makes the data directory has made; 0 without.", bytes);
     let total = progress.and_then(|progress| progress.bytes_total).unwrap_or(0);
     page.gauge("regent_method_total_bytes", "How much there will be, where the method says so; 0 otherwise.", total);
+    let files = progress.and_then(|progress| progress.files).unwrap_or(0);
+    page.gauge("regent_method_files", "How many files it has made, where that is known; 0 otherwise.", files);
+    let percent = progress.and_then(Progress::percent).unwrap_or(0);
+    page.gauge("regent_method_percent", "How much of the whole that is, where that is known; 0 otherwise.", percent);
     fences(page, published, now);
 }
 

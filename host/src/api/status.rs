@@ -110,6 +110,9 @@ fn of_member(map: &mut Map<String, Value>, published: &Published) {
     if let Some(restart) = &published.scheduled_restart {
         map.insert("scheduled_restart".into(), scheduled(restart));
     }
+    if let Some(progress) = &published.progress {
+        map.insert("progress".into(), progress.to_value());
+    }
     if published.watchdog_failed {
         map.insert("watchdog_failed".into(), json!(true));
     }

@@ -1,5 +1,6 @@
 //! `doctor`: looks at the configuration, this machine, the store and every member, and says what is wrong or soon will be.
 
+mod expiry;
 mod guards;
 mod histories;
 mod machine;

@@ -10,7 +10,10 @@ use serde_json::{Map, Value, json};
 const REASON_MAX: usize = 50;
 
 /// Columns that are shown only where a member has something to say there.
-const EXTRA: [&str; 4] = ["Pending restart", "Pending restart reason", "Scheduled restart", "Tags"];
+const EXTRA: [&str; 5] = ["Pending restart", "Pending restart reason", "Scheduled restart", "Tags", PROGRESS];
+
+/// The peer's tool has no such column: it is there only while there is something in it.
+const PROGRESS: &str = "Progress";
 
 /// How the rows are looked at.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,7 +30,7 @@ pub(super) enum Eye {
 pub(super) fn sheet(scope: &str, title: String, snapshot: &Snapshot, eye: Eye, extended: bool) -> Sheet {
     let members = if eye == Eye::Topology { tree(snapshot) } else { by_name(snapshot) };
     let with_port = needs_ports(&snapshot.view.members);
-    let rows: Vec<(Vec<Value>, [Value; 4])> = members
+    let rows: Vec<(Vec<Value>, [Value; 5])> = members
         .iter()
         .map(|(member, shown)| {
             let mut cells = cells(member, shown, snapshot, with_port);
@@ -37,7 +40,8 @@ pub(super) fn sheet(scope: &str, title: String, snapshot: &Snapshot, eye: Eye, e
             (cells, extra(snapshot.members_raw.get(&member.name), eye))
         })
         .collect();
-    let says = |index: &usize| extended || rows.iter().any(|(_, extra)| is_said(&extra[*index]));
+    let says =
+        |index: &usize| extended && EXTRA[*index] != PROGRESS || rows.iter().any(|(_, extra)| is_said(&extra[*index]));
     let shown: Vec<usize> = (0..EXTRA.len()).filter(says).collect();
     let mut columns = columns(eye);
     columns.extend(shown.iter().map(|index| Column::new(EXTRA[*index], Align::Left)));
@@ -174,7 +178,7 @@ fn mebibytes(bytes: u64) -> u64 {
     (bytes as f64 / 1_048_576.0).round_ties_even() as u64
 }
 
-fn extra(raw: Option<&Value>, eye: Eye) -> [Value; 4] {
+fn extra(raw: Option<&Value>, eye: Eye) -> [Value; 5] {
     let get = |name: &str| raw.and_then(|raw| raw.get(name));
     let pending = if get("pending_restart").and_then(Value::as_bool) == Some(true) { "*" } else { "" };
     let reasons = get("pending_restart_reason").and_then(Value::as_object).map(|map| reasons(map, eye));
@@ -185,7 +189,25 @@ fn extra(raw: Option<&Value>, eye: Eye) -> [Value; 4] {
     });
     let tags = get("tags").filter(|tags| tags.is_object()).cloned().unwrap_or_default();
     let tags = if eye == Eye::Topology && tags.is_object() { json!(super::document::flow(&tags)) } else { tags };
-    [json!(pending), json!(reasons.unwrap_or_default()), json!(scheduled.unwrap_or_default()), tags]
+    let progress = get("progress").and_then(progress).unwrap_or_default();
+    [json!(pending), json!(reasons.unwrap_or_default()), json!(scheduled.unwrap_or_default()), tags, json!(progress)]
+}
+
+/// `tar: 77 %, 7 MB of 9 MB in 2 files (base.tar)`
+fn progress(told: &Value) -> Option<String> {
+    let number = |name: &str| told.get(name).and_then(Value::as_u64);
+    let text = |name: &str| told.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let mut line = text("method").map(|method| format!("{method}: ")).unwrap_or_default();
+    line += &number("percent").map(|percent| format!("{percent} %, ")).unwrap_or_default();
+    line += &format!("{} MB", mebibytes(number("bytes")?));
+    line += &number("bytes_total").map(|total| format!(" of {} MB", mebibytes(total))).unwrap_or_default();
+    line += &number("files").map(|files| format!(" in {files} files")).unwrap_or_default();
+    line += &text("message").map(|message| format!(" ({})", shortened(message))).unwrap_or_default();
+    Some(line)
+}
+
+fn shortened(message: &str) -> String {
+    message.chars().filter(|character| !character.is_control()).take(REASON_MAX).collect()
 }
 
 fn reasons(map: &Map<String, Value>, eye: Eye) -> String {
@@ -201,4 +223,26 @@ fn reasons(map: &Map<String, Value>, eye: Eye) -> String {
         if hidden { format!("{name}: [hidden - too long]") } else { line }
     };
     map.iter().map(reason).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_one_line() {
+        let check = |told: Value, expected: &str| {
+            let [.., shown] = extra(Some(&json!({"progress": told})), Eye::Table);
+            assert_eq!(shown, json!(expected));
+        };
+        let mebibyte = 1 << 20;
+        check(json!({"method": "m", "bytes": 7 * mebibyte}), "m: 7 MB");
+        let whole = json!({
+            "method": "tar", "bytes": 7 * mebibyte, "bytes_total": 9 * mebibyte, "percent": 77, "files": 2,
+            "message": "base.tar\u{1b}[2J",
+        });
+        check(whole, "tar: 77 %, 7 MB of 9 MB in 2 files (base.tar[2J)");
+        check(json!({"method": "m"}), "");
+        check(Value::Null, "");
+    }
 }

@@ -36,6 +36,8 @@ pub struct MemberDocument {
     pub timeline: Option<Timeline>,
     /// The restart that is scheduled, as it was asked for.
     pub scheduled_restart: Option<Value>,
+    /// How far the making of its data directory is: ours alone, which the peer passes over.
+    pub progress: Option<Value>,
     /// It sees the cluster in maintenance.
     pub pause: bool,
 }
@@ -68,6 +70,7 @@ impl MemberDocument {
         put("replication_state", self.replication_state.as_ref().map(|state| json!(state)));
         put("timeline", self.timeline.filter(|timeline| timeline.0 > 0).map(|timeline| json!(timeline.0)));
         put("scheduled_restart", self.scheduled_restart.clone());
+        put("progress", self.progress.clone());
         put("pause", self.pause.then(|| json!(true)));
         Value::Object(map)
     }
@@ -134,6 +137,7 @@ mod tests {
             replication_state: Some("streaming".into()),
             timeline: Some(Timeline(2)),
             scheduled_restart: None,
+            progress: None,
             pause: false,
         };
         let expected = concat!(
@@ -162,6 +166,7 @@ mod tests {
             replication_state: Some("in archive recovery".into()),
             timeline: Some(Timeline(3)),
             scheduled_restart: Some(json!({"schedule": "s", "role": "primary"})),
+            progress: Some(json!({"bytes": 7})),
             pause: true,
         };
         let expected = concat!(
@@ -169,7 +174,7 @@ mod tests {
             r#""checkpoint_after_promote":false,"tags":{"z":"1","a":null,"n":7},"pending_restart":true,"#,
             r#""pending_restart_reason":{"max_connections":{"old_value":"100","new_value":"150"}},"#,
             r#""xlog_location":9,"receive_lsn":8,"replication_state":"in archive recovery","timeline":3,"#,
-            r#""scheduled_restart":{"schedule":"s","role":"primary"},"pause":true}"#
+            r#""scheduled_restart":{"schedule":"s","role":"primary"},"progress":{"bytes":7},"pause":true}"#
         );
         assert_eq!(String::from_utf8(document.to_bytes()).unwrap(), expected);
         let plain = MemberDocument {
@@ -178,6 +183,7 @@ mod tests {
             pending_restart: BTreeMap::new(),
             timeline: Some(Timeline(0)),
             scheduled_restart: None,
+            progress: None,
             pause: false,
             ..document
         };

@@ -16,6 +16,7 @@ pub use sandbox::{Description, Kind, Level, Purpose, Trial, describe, dispatch, 
 
 use crate::postgres::{PgError, Server, SplitError};
 use regent_core::model::{MethodSettings, SandboxSettings, Source};
+use serde_json::{Map, Value, json};
 
 /// What a method is given.
 #[derive(Clone, Debug)]
@@ -39,6 +40,27 @@ pub struct Progress {
     pub files: Option<u64>,
     /// What it is at, in its own words.
     pub message: String,
+}
+
+impl Progress {
+    /// How much of it is there, where the whole is known. What was thought to be the whole may have been too little.
+    pub fn percent(&self) -> Option<u64> {
+        let total = self.bytes_total.filter(|total| *total > 0)?;
+        Some((u128::from(self.bytes) * 100 / u128::from(total)).min(100) as u64)
+    }
+
+    /// As others read it; what is not known is left out.
+    pub fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("method".into(), json!(self.method));
+        map.insert("bytes".into(), json!(self.bytes));
+        let numbers = [("bytes_total", self.bytes_total), ("percent", self.percent()), ("files", self.files)];
+        map.extend(numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), json!(number?)))));
+        if !self.message.is_empty() {
+            map.insert("message".into(), json!(self.message));
+        }
+        Value::Object(map)
+    }
 }
 
 /// How a method ended.

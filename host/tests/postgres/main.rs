@@ -7,26 +7,39 @@ mod unprivileged;
 
 use regent::methods::{bootstrap_initdb, create_replica, post_bootstrap};
 use regent::postgres::{
-    self, Connection, Ended, FileEvent, FollowTarget, Followed, PgError, Purpose, StatusWatch, StopMode, Wanted,
+    self, Binaries, Connection, Ended, FileEvent, FollowTarget, Followed, PgError, Purpose, StatusWatch, StopMode,
+    Wanted,
 };
 use regent_core::model::{
-    BootstrapSettings, CommitPoint, ControlState, DataDirectory, PostmasterStatus, SlotSpec, StandbyNames, Timeline,
+    BootstrapSettings, CommandOption, CommitPoint, ControlState, DataDirectory, PostmasterStatus, SlotSpec,
+    StandbyNames, Timeline,
 };
 use scenario::{LIMIT, Node, World};
 use unprivileged::as_postgres;
 
+/// BOOT-11, BOOT-17, and all that follows a clone.
 #[test]
 fn a_cluster_is_made_cloned_failed_over_and_rejoined() {
     as_postgres("a_cluster_is_made_cloned_failed_over_and_rejoined", async {
         let world = World::new();
-        let (a, b) = (world.node("a").await, world.node("b").await);
+        let a = world.node("a").await;
+        // The form is ours to say: it is left out, and the rest is not.
+        let b = world.node("b").await.changed(|settings| {
+            let options = [("label", "the clone"), ("max-rate", "1024M"), ("format", "t")];
+            settings.basebackup =
+                options.map(|(name, value)| CommandOption { name: name.into(), value: Some(value.into()) }).into();
+        });
+        let b = Node { server: b };
         let primary = a.make_primary().await;
         check_monitoring_of_a_primary(&a).await;
+        check_control_data_amid_other_lines(&world, &a).await;
 
         let mut a_sql = a.sql();
         a_sql.create_slot(&SlotSpec::physical("b")).await.unwrap();
         a_sql.create_slot(&SlotSpec::physical("b")).await.unwrap();
         let standby = b.clone_of(&a).await;
+        let label = std::fs::read_to_string(b.server.settings.data_dir.join("backup_label.old")).unwrap();
+        assert!(label.contains("LABEL: the clone"), "{label}");
         a_sql
             .execute("a table", "CREATE TABLE public.t (n int); INSERT INTO public.t VALUES (1)", LIMIT)
             .await
@@ -68,6 +81,21 @@ async fn check_monitoring_of_a_primary(node: &Node) {
     assert_eq!((identity.system_id, identity.timeline), (control.system_id, Timeline(1)));
     assert_eq!(control.state, ControlState::InProduction);
     assert_eq!(postgres::data_directory(&node.server.settings.data_dir), DataDirectory::Initialized);
+}
+
+/// Programs of distributions warn on the same stream.
+async fn check_control_data_amid_other_lines(world: &World, node: &Node) {
+    let server = &node.server;
+    let (script, folder) = (world.path("talkative"), server.settings.bin_dir.as_ref().unwrap());
+    let real = folder.join("pg_controldata");
+    std::fs::write(&script, format!("#!/bin/sh\necho a warning\necho\nexec {} \"$@\"\n", real.display())).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let talkative = node.changed(|settings| {
+        settings.bin_name.insert("pg_controldata".into(), script.display().to_string());
+    });
+    let binaries = Binaries::find(&talkative.settings).await.unwrap();
+    let said = postgres::control_data(&binaries, &server.settings.data_dir).await.unwrap();
+    assert_eq!(said, postgres::control_data(&server.binaries, &server.settings.data_dir).await.unwrap());
 }
 
 async fn check_streaming(a: &Node, b: &Node) {

@@ -36,6 +36,7 @@ fn again(name: &str) {
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env("TMPDIR", &home)
         .env("HOME", &home)
+        .env("REGENT_TEST_AGAIN", "1")
         .current_dir(&home)
         .uid(user.uid.as_raw())
         .gid(user.gid.as_raw())

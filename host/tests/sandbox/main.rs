@@ -6,6 +6,9 @@ mod guests;
 #[path = "../postgres/scenario.rs"]
 #[allow(dead_code)]
 mod scenario;
+mod stream;
+#[path = "../postgres/unprivileged.rs"]
+mod unprivileged;
 mod web;
 mod workshop;
 

@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::object::Object;
+use crate::prepare::Prepare;
 use crate::proxy::Proxy;
 use regent_plugin_api::host::{DcsError, OpenOptions, Plugin};
 use std::collections::BTreeMap;
@@ -126,7 +127,7 @@ pub(crate) fn open_options(config: &str, scope: &str, name: &str, ttl: Duration)
         ttl,
         loop_wait: Duration::from_secs(1),
         retry_timeout: Duration::from_secs(3),
-        config_json: config.to_owned(),
+        config_json: config.replace("{scope}", scope),
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) struct Context {
     pub config: String,
     pub scope: String,
     proxy: Option<Proxy>,
+    prepare: Option<Prepare>,
     _folder: tempfile::TempDir,
 }
 
@@ -160,7 +162,8 @@ impl Context {
         let capabilities = plugin.capabilities();
         let ttl = options.ttl.clamp(capabilities.min_ttl, capabilities.max_ttl.max(capabilities.min_ttl));
         let (library, command, scope) = (options.plugin.clone(), options.command.clone(), String::new());
-        Ok(Context { plugin, library, command, ttl, baseline, config, scope, proxy, _folder: folder })
+        let prepare = options.prepare.clone();
+        Ok(Context { plugin, library, command, ttl, baseline, config, scope, proxy, prepare, _folder: folder })
     }
 
     /// A new cluster for the next check, and a server that answers.
@@ -181,7 +184,14 @@ impl Context {
         self.plugin.capabilities().max_ttl.min(Duration::from_secs(60))
     }
 
+    /// Makes what a member needs before it is opened.
+    pub(crate) fn prepare(&self, scope: &str, name: &str) -> Result<(), Stop> {
+        let prepared = self.prepare.as_ref().map_or(Ok(()), |prepare| prepare.once(scope, name));
+        prepared.map_err(|error| Stop::Fail(format!("{name} of {scope} can not be prepared: {error}")))
+    }
+
     pub(crate) fn open(&self, scope: &str, name: &str, ttl: Duration) -> Result<Object, Stop> {
+        self.prepare(scope, name)?;
         let options = open_options(&self.config, scope, name, ttl);
         Ok(Object::new(self.plugin.open_bare(&options)?, name))
     }

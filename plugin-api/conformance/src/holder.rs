@@ -44,6 +44,7 @@ impl Holder {
         let Some(command) = &context.command else {
             return Err(Stop::Skip("needs the kit's command for a process of its own".to_owned()));
         };
+        context.prepare(&context.scope, name)?;
         let role = Role {
             plugin: context.library.clone(),
             config: context.config.clone(),

@@ -6,11 +6,13 @@ mod checks;
 mod context;
 mod holder;
 mod object;
+mod prepare;
 mod proxy;
 
 pub use checks::names;
 use context::{Baseline, Context, Stop, now};
 pub use holder::{HOLD, hold};
+pub use prepare::Prepare;
 use regent_plugin_api::host::Plugin;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -21,7 +23,8 @@ use std::time::Duration;
 pub struct Options {
     /// The backend's shared library.
     pub plugin: PathBuf,
-    /// Its configuration section: `{proxy}` stands for the address of the kit's proxy, `{dir}` for a new folder.
+    /// Its configuration section: `{proxy}` stands for the address of the kit's proxy, `{dir}` for a new folder, `{scope}` for
+    /// the cluster's name, which is another for each check.
     pub config: String,
     /// Where the proxy leads to, as `host:port`; without it the checks that need a proxy are skipped.
     pub upstream: Option<String>,
@@ -35,6 +38,8 @@ pub struct Options {
     pub command: Option<PathBuf>,
     /// All over again until this much time has passed, or something fails; once if zero.
     pub soak: Duration,
+    /// What has to be there before a member is opened, in stores that do not make it themselves.
+    pub prepare: Option<Prepare>,
 }
 
 /// How a check ended.

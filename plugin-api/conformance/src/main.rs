@@ -1,12 +1,12 @@
 //! The command: runs the kit against a library and prints what it found.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command")]
 
-use regent_dcs_conformance::{HOLD, Options, Report, Status, hold, names, run};
+use regent_dcs_conformance::{HOLD, Options, Prepare, Report, Status, hold, names, run};
 use std::process::ExitCode;
 use std::time::Duration;
 
 const USAGE: &str = "usage: regent-dcs-conformance --plugin FILE --config JSON [--upstream HOST:PORT] [--ttl SECONDS] \
-                     [--only CHECK]... [--skip CHECK]... [--soak DURATION] [--json] | --list";
+                     [--only CHECK]... [--skip CHECK]... [--soak DURATION] [--prepare COMMAND] [--json] | --list";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -68,6 +68,7 @@ fn parse(arguments: Vec<String>) -> Result<(Options, bool), String> {
         skip: Vec::new(),
         command: std::env::current_exe().ok(),
         soak: Duration::ZERO,
+        prepare: None,
     };
     let mut rest = arguments.into_iter();
     while let Some(name) = rest.next() {
@@ -83,6 +84,7 @@ fn parse(arguments: Vec<String>) -> Result<(Options, bool), String> {
             "--ttl" => options.ttl = duration(&value()?)?,
             "--soak" => options.soak = duration(&value()?)?,
             "--only" => options.only.push(value()?),
+            "--prepare" => options.prepare = Some(Prepare::command(value()?.into())),
             "--skip" => options.skip.push(value()?),
             other => return Err(format!("{other} is not known")),
         }

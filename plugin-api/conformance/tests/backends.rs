@@ -4,7 +4,7 @@ mod support;
 
 use regent_dcs_conformance::run;
 use std::time::Duration;
-use support::{etcd::Etcd, keeps_the_contract, library, options};
+use support::{etcd::Etcd, keeps_the_contract, keeps_the_contract_on_what_is_left, library, options};
 
 #[test]
 fn the_local_backend_keeps_the_contract() {
@@ -40,11 +40,8 @@ fn on_an_ensemble_that_lost_one(backend: &str, more: &[&str]) {
     servers[2].wait();
     let hosts: Vec<_> = servers.iter().map(Etcd::address).collect();
     // etcd grants no shorter lease than one and a half of its elections.
-    let mut options = options(backend, &format!("{{\"hosts\": {hosts:?}}}"), Duration::from_secs(3));
-    // What is the same wherever the servers are.
-    options.skip = ["check-config", "leaks", "side-effects"].map(str::to_owned).into();
-    let skipped = [&["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"], more].concat();
-    keeps_the_contract(&format!("{backend}, one of three servers lost"), &options, &skipped);
+    let options = options(backend, &format!("{{\"hosts\": {hosts:?}}}"), Duration::from_secs(3));
+    keeps_the_contract_on_what_is_left(backend, options, more);
 }
 
 /// ETCD-02, ETCD-07

@@ -40,6 +40,11 @@ impl Section {
         self.map.contains_key(key)
     }
 
+    /// What the key holds, unless that is null.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
     /// A text, or a number as text; nothing where it is empty.
     ///
     /// # Errors
@@ -145,5 +150,6 @@ mod tests {
         assert_eq!((list("l"), list("m")), (Some(vec!["a".to_owned(), "b".to_owned()]), Some(vec!["c".to_owned()])));
         assert_eq!((list("e"), list("none")), (Some(vec![]), None));
         assert!(all.has("e") && !all.has("none"));
+        assert_eq!((all.value("n"), all.value("none")), (Some(&Value::from(5)), None));
     }
 }

@@ -3,13 +3,11 @@
 mod support;
 
 use etcd_client::{Client, Permission, PermissionType, PutOptions, RoleRevokePermissionOptions, UserAddOptions};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use regent_plugin_api::host::{ErrorKind, Expect, KeyKind};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use support::certificates::Certificates;
 use support::server::{Setup, Store};
 use support::{BUDGET, PATIENCE, eventually, key, lasting, load};
-use tempfile::TempDir;
 
 /// A store where `regent` with the password `pa ss` may do everything below `/service/`.
 async fn store_with_users() -> (Store, Client) {
@@ -105,80 +103,6 @@ async fn what_a_user_may_not_do_is_no_matter_of_tokens() {
     assert_eq!(load(&a).await.entries.len(), 1);
 }
 
-/// Certificates in files that a server of another user can read.
-struct Certificates {
-    folder: TempDir,
-}
-
-impl Certificates {
-    fn new() -> Certificates {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
-        Certificates { folder }
-    }
-
-    fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        std::fs::write(&path, content).expect("written");
-        path
-    }
-
-    fn authority(&self, name: &str) -> Issuer<'static, KeyPair> {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![]).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        self.file(&format!("{name}.crt"), &params.self_signed(&key).expect("signed").pem());
-        Issuer::new(params, key)
-    }
-
-    /// One certificate for everything, its own authority, as many have it.
-    fn self_signed(&self, name: &str) {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        self.file(&format!("{name}.crt"), &params.self_signed(&key).expect("signed").pem());
-        self.file(&format!("{name}.key"), &key.serialize_pem());
-    }
-
-    fn leaf(&self, name: &str, host: &str, issuer: &Issuer<'static, KeyPair>) {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        self.file(&format!("{name}.crt"), &params.signed_by(&key, issuer).expect("signed").pem());
-        self.file(&format!("{name}.key"), &key.serialize_pem());
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    async fn store(&self, certificate: &str, clients_authority: Option<&str>) -> Store {
-        let mut arguments = vec!["--cert-file".to_owned(), self.path(&format!("{certificate}.crt"))];
-        arguments.extend(["--key-file".to_owned(), self.path(&format!("{certificate}.key"))]);
-        if let Some(authority) = clients_authority {
-            arguments.extend(["--client-cert-auth".to_owned(), "--trusted-ca-file".to_owned()]);
-            arguments.push(self.path(&format!("{authority}.crt")));
-        }
-        Store::with(Setup { arguments, tls: true, ..Setup::default() }).await
-    }
-
-    fn section(&self, store: &Store, authority: Option<&str>, identity: Option<&str>) -> String {
-        let mut section = format!("{{\"host\": \"{}\", \"protocol\": \"https\"", store.servers[0].address());
-        let mut add = |key: &str, path: String| section.push_str(&format!(", \"{key}\": {path:?}"));
-        if let Some(authority) = authority {
-            add("cacert", self.path(&format!("{authority}.crt")));
-        }
-        if let Some(identity) = identity {
-            add("cert", self.path(&format!("{identity}.crt")));
-            add("key", self.path(&format!("{identity}.key")));
-        }
-        section + "}"
-    }
-}
-
 /// The member can read the store, or says why not.
 async fn reads(section: &str) -> Result<(), String> {
     let a = lasting("a", section).await;
@@ -195,7 +119,7 @@ async fn both_sides_show_certificates() {
     certificates.leaf("server", "127.0.0.1", &ours);
     certificates.leaf("client", "client", &ours);
     certificates.leaf("stranger", "client", &foreign);
-    let store = certificates.store("server", Some("ours")).await;
+    let store = certificates.store("server", Some("ours"), &[]).await;
     let check = async |authority, identity| reads(&certificates.section(&store, authority, identity)).await;
     assert_eq!(check(Some("ours"), Some("client")).await, Ok(()));
     let why = check(Some("foreign"), Some("client")).await.expect_err("an unknown authority");
@@ -212,7 +136,7 @@ async fn a_certificate_for_another_host_is_refused() {
     let certificates = Certificates::new();
     let ours = certificates.authority("ours");
     certificates.leaf("server", "elsewhere.example.com", &ours);
-    let store = certificates.store("server", None).await;
+    let store = certificates.store("server", None, &[]).await;
     let why = reads(&certificates.section(&store, Some("ours"), None)).await.expect_err("another name");
     assert!(why.contains("not valid for name"), "{why}");
 }
@@ -222,7 +146,7 @@ async fn one_self_signed_certificate_for_everything_is_enough() {
     let certificates = Certificates::new();
     certificates.self_signed("all");
     certificates.self_signed("other");
-    let store = certificates.store("all", None).await;
+    let store = certificates.store("all", None, &[]).await;
     assert_eq!(reads(&certificates.section(&store, Some("all"), None)).await, Ok(()));
     reads(&certificates.section(&store, Some("other"), None)).await.expect_err("not the one that is trusted");
     assert!(Path::new(&certificates.path("all.key")).exists());

@@ -47,6 +47,7 @@ pub fn aim(metric: &Metric, timing: Timing) -> Option<Aim> {
         "idle.requests" => Aim::Ratio(1.0),
         "health.primary.cpu" | "health.kept.cpu" | "health.replica.cpu" => Aim::Ratio(0.1),
         "flood.p99" => Aim::AtMost(50.0),
+        "methods.more" => Aim::AtMost(1.0),
         "switchover.gap" => Aim::Ratio(0.25),
         // At a short loop the peer, which finds the crash by its loop, is not slow enough to promise this.
         "crash.gap" | "handover.gap" if timing.loop_wait >= 10 => Aim::Ratio(0.125),

@@ -87,6 +87,9 @@ metrics! {
     METRICS_CPU: "health.metrics.cpu", "GET /metrics, new connection: daemon's CPU", Microseconds;
     FLOOD_P50: "flood.p50", "GET /primary over TLS, 2,000 silent connections: p50", Milliseconds;
     FLOOD_P99: "flood.p99", "GET /primary over TLS, 2,000 silent connections: p99", Milliseconds;
+    METHODS_USUAL: "methods.usual", "replica made by pg_basebackup: resident memory", Mebibytes;
+    METHODS_COMPONENT: "methods.component", "replica made by a component: resident memory", Mebibytes;
+    METHODS_MORE: "methods.more", "replica made by a component: memory more than that", Mebibytes;
     SWITCHOVER_GAP: "switchover.gap", "switchover: no write", Milliseconds;
     SWITCHOVER_ANSWER: "switchover.answer", "switchover: answer to the request", Milliseconds;
     SWITCHOVER_WHOLE: "switchover.whole", "switchover: old leader streams again", Milliseconds;

@@ -17,6 +17,7 @@ const GROUPS: [(Timing, &[Scenario]); 3] = [
             Scenario::Idle,
             Scenario::Health,
             Scenario::Flood,
+            Scenario::Methods,
             Scenario::Switchover,
             Scenario::Crash,
             Scenario::Death,
@@ -74,9 +75,15 @@ async fn run_group(
         if *scenario == Scenario::Hang && options.local {
             continue;
         }
-        if *scenario == Scenario::Flood {
-            let flood = scenarios::flood::run(system, timing, options.local, options.rounds, results).await;
-            if let Err(error) = flood {
+        // Some have clusters of their own.
+        let (local, rounds) = (options.local, options.rounds);
+        let apart = match scenario {
+            Scenario::Flood => Some(scenarios::flood::run(system, timing, local, rounds, results).await),
+            Scenario::Methods => Some(scenarios::methods::run(system, timing, local, rounds, results).await),
+            _ => None,
+        };
+        if let Some(ended) = apart {
+            if let Err(error) = ended {
                 results.add_failure(system, timing, scenario.name(), &error)?;
             }
             continue;

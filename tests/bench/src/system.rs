@@ -1,7 +1,7 @@
 //! The systems under test: how a cluster of either is made. What is measured knows only the cluster.
 
 use anyhow::{Context, Result};
-use regent_harness::cluster::Dcs;
+use regent_harness::Dcs;
 use regent_harness::{Cluster, ClusterBuilder, peer};
 use serde_json::{Value, json};
 use std::fs;

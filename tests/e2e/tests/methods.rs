@@ -17,7 +17,7 @@ fn script(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, format!("{PRELUDE}{text}")).with_context(|| path.display().to_string())
 }
 
-/// BOOT-07, BOOT-08, BOOT-10, BOOT-13, OPS-13: the first method fails, the second clones; a reinitialization does it
+/// BOOT-07, BOOT-08, BOOT-09 (the list by its old name), BOOT-10, BOOT-13, OPS-13: the first method fails, the second clones; a reinitialization does it
 /// again, though the log lies elsewhere.
 #[tokio::test]
 async fn a_replica_is_made_by_the_second_method() -> Result<()> {
@@ -27,7 +27,7 @@ async fn a_replica_is_made_by_the_second_method() -> Result<()> {
         .local_yaml(|node, yaml| {
             let command = |name: &str| format!("sh '{}' first", node.folder.join(name).display());
             let section = &mut yaml["postgresql"];
-            section["create_replica_methods"] = json!(["broken", "copy"]);
+            section["create_replica_method"] = json!(["broken", "copy"]);
             section["broken"] = json!({"command": command("broken.sh")});
             section["copy"] = json!({"command": command("copy.sh"), "threshold": 10, "flag": true});
         })
@@ -38,11 +38,14 @@ async fn a_replica_is_made_by_the_second_method() -> Result<()> {
     let folder = &second.layout.folder;
     script(&folder.join("broken.sh"), "mkdir -p \"$d\"; echo junk >\"$d/junk\"; echo 'out of order' >&2; exit 3")?;
     let copy = r#"echo "copying into $d"; ls -A "$d" >"$here/before"; env >"$here/environment"; echo "$@" >"$here/arguments"
-exec BIN/pg_basebackup -D "$d" -d "$c" -X stream -c fast --waldir "$here/wal""#;
+BIN/pg_basebackup -D "$d" -d "$c" -X stream -c fast --waldir "$here/wal" || exit
+until [ -e "$here/seen" ]; do sleep 0.1; done"#;
     script(&folder.join("copy.sh"), &copy.replace("BIN", &bin.display().to_string()))?;
     cluster.nodes[0].start()?;
     cluster.wait_leader(SOON).await?;
     second.start()?;
+    its_progress_is_seen(&cluster).await?;
+    std::fs::write(folder.join("seen"), "")?;
     cluster.wait_healthy(Duration::from_secs(90)).await?;
 
     let written = |name: &str| std::fs::read_to_string(folder.join(name)).context(name.to_owned());
@@ -67,6 +70,36 @@ exec BIN/pg_basebackup -D "$d" -d "$c" -X stream -c fast --waldir "$here/wal""#;
     wait::until("the second copy", SOON, async || written("arguments").map_err(|error| error.to_string())).await?;
     cluster.wait_healthy(Duration::from_secs(90)).await?;
     cluster.finish().await
+}
+
+/// While it copies: by its own API, by another member's, by the list and by the figures.
+async fn its_progress_is_seen(cluster: &Cluster) -> Result<()> {
+    let [first, second] = ["node1", "node2"].map(|name| cluster.node(name));
+    let of_ours = |progress: &serde_json::Value| {
+        progress["method"] == "copy" && progress["bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20)
+    };
+    wait::until("progress", SOON, async || {
+        let asked = async || -> Result<String> {
+            let own = second.rest("GET", "/patroni", None).await?.json()?;
+            let all = first.rest("GET", "/cluster", None).await?.json()?;
+            let listed = cluster.regentctl(&["list"]).await?;
+            let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+            let figures = second.rest("GET", "/metrics", None).await?.body;
+            let member = all["members"].as_array().into_iter().flatten().find(|member| member["name"] == "node2");
+            let counted = figures.lines().any(|line| line.starts_with("regent_method_bytes") && !line.ends_with(" 0"));
+            let seen = of_ours(&own["progress"])
+                && member.is_some_and(|member| of_ours(&member["progress"]))
+                && listed.contains("| copy: ")
+                && counted;
+            Ok(if seen { String::new() } else { format!("{own} {all} {listed}") })
+        };
+        match asked().await {
+            Ok(missing) if missing.is_empty() => Ok(()),
+            Ok(missing) => Err(missing),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await
 }
 
 /// BOOT-03, BOOT-05, BOOT-06, BOOT-18: a backup that is missing first fails the bootstrap, and once it is there a new

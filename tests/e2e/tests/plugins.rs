@@ -166,10 +166,23 @@ async fn a_cluster_on_a_backend_by_somebody_else_replaces_its_leader() -> Result
     cluster.finish().await
 }
 
-/// A backend that hangs in every call, then one that ends its daemon, each in the leader: its server has stopped before
-/// another leads, and nothing is acknowledged by two.
+/// A backend that panics in every call for a while, and one that overruns every deadline, each in the leader: its daemon
+/// lives through it.
+async fn lives_through(cluster: &Cluster, mood: &str, said: &str) -> Result<()> {
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    let (daemon, file) = (leader.daemon_pid(), leader.layout.folder.join("mood"));
+    std::fs::write(&file, mood)?;
+    leader.wait_log(said, Duration::from_secs(60)).await?;
+    std::fs::remove_file(&file)?;
+    cluster.wait_healthy(Duration::from_secs(90)).await?;
+    ensure!(daemon.is_some() && leader.daemon_pid() == daemon, "{mood}: the daemon is another");
+    Ok(())
+}
+
+/// A backend that misbehaves in the leader and recovers, then one that reads nothing but garbage, one that hangs in every
+/// call, and one that ends its daemon: the server has stopped before another leads, and nothing is acknowledged by two.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_whose_backend_hangs_or_crashes_is_replaced_safely() -> Result<()> {
+async fn a_leader_whose_backend_fails_is_replaced_safely() -> Result<()> {
     let store = Server::start()?;
     let address = store.address().to_owned();
     let cluster = Cluster::builder("spoiled").nodes(2).dynamic(short());
@@ -179,9 +192,12 @@ async fn a_leader_whose_backend_hangs_or_crashes_is_replaced_safely() -> Result<
         yaml["plugins"]["dcs"] = json!({ "mutants": {} });
     });
     let cluster = cluster.start().await?;
-    let mut leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    cluster.wait_healthy(Duration::from_secs(90)).await?;
     let prober = Prober::start(&cluster).await?;
-    for mood in ["hang", "crash"] {
+    lives_through(&cluster, "panic", "is in no mood").await?;
+    lives_through(&cluster, "overrun", "a call did not come back in time").await?;
+    let mut leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    for mood in ["garbage", "hang", "crash"] {
         std::fs::write(leader.layout.folder.join("mood"), mood)?;
         let next = cluster.wait_leader_other_than(&leader.name, Duration::from_secs(60)).await?;
         ensure!(leader.postmaster_pid().is_none() || leader.health("/primary").await != Some(200), "{mood}");

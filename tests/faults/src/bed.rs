@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use regent_harness::cluster::Dcs;
-use regent_harness::{Cluster, Etcd, Node, NodeLayout};
+use regent_harness::{Cluster, Dcs, Etcd, Node, NodeLayout};
 use serde_json::{Value, json};
 
 use crate::clients::{Server, TABLE};

@@ -81,7 +81,16 @@ fn build(folder: &Path) -> Result<()> {
     command
         .args(["build", "--quiet", "-p", "regent", "-p", "regent-dcs-local", "-p", "regent-dcs-etcd3"])
         .args(["-p", "regent-dcs-consul", "-p", "regent-dcs-zookeeper", "-p", "regent-dcs-exhibitor"])
-        .args(["-p", "regent-dcs-etcd", "-p", "regent-dcs-mutants", "-p", "regent-dcs-conformance"])
+        .args([
+            "-p",
+            "regent-dcs-etcd",
+            "-p",
+            "regent-dcs-kubernetes",
+            "-p",
+            "regent-dcs-mutants",
+            "-p",
+            "regent-dcs-conformance",
+        ])
         .current_dir(WORKSPACE);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);

@@ -1,6 +1,5 @@
 //! A whole cluster: described, started, asked, and taken down.
 
-use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -8,12 +7,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use crate::backing::{Backing, Dcs};
 use crate::binaries::{self, Binaries};
 use crate::config::{self, Common, NodeLayout};
 use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::folder::Folder;
 use crate::http::Answer;
+use crate::kubernetes::Kubernetes;
 use crate::node::Node;
 use crate::os::ports::{self, Port};
 use crate::os::user::Account;
@@ -30,21 +31,6 @@ const LOG_LINES: usize = 60;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long regentctl may take.
 const CTL_DEADLINE: Duration = Duration::from_secs(120);
-
-/// Which store a cluster is made on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dcs {
-    /// The embedded one.
-    Local,
-    /// A real etcd, over its v3 API.
-    Etcd3,
-    /// A real etcd, over its v2 API.
-    Etcd,
-    /// A real Consul.
-    Consul,
-    /// A real ZooKeeper.
-    ZooKeeper,
-}
 
 type LocalChange = Box<dyn Fn(&NodeLayout, &mut Value)>;
 
@@ -136,22 +122,12 @@ impl ClusterBuilder {
         .await??;
         let folder = Folder::create(Account::unprivileged()?)?;
         let root = folder.root().to_owned();
-        let store = root.join("store").join(format!("{}.db", self.scope));
-        let etcd = match self.dcs {
-            Dcs::Etcd3 => Some(Etcd::start().await?),
-            Dcs::Etcd => Some(Etcd::start_with_v2().await?),
-            _ => None,
-        };
-        let consul = if self.dcs == Dcs::Consul { Some(Consul::start().await?) } else { None };
-        let zookeeper = if self.dcs == Dcs::ZooKeeper { Some(ZooKeeper::start().await?) } else { None };
+        let embedded = root.join("store").join(format!("{}.db", self.scope));
+        let store = Backing::start(self.dcs, embedded, &self.scope, self.nodes).await?;
+        let mut environment = self.environment.clone();
+        environment.extend(store.environment(&folder)?);
         let common = Common {
-            store: match (&etcd, &consul, &zookeeper) {
-                (Some(etcd), _, _) if self.dcs == Dcs::Etcd => ("etcd", json!({ "hosts": [etcd.address()] })),
-                (Some(etcd), _, _) => ("etcd3", json!({ "hosts": [etcd.address()] })),
-                (_, Some(consul), _) => ("consul", json!({ "host": consul.address(), "register_service": true })),
-                (_, _, Some(zookeeper)) => ("zookeeper", json!({ "hosts": [zookeeper.address()] })),
-                (None, None, None) => ("local", json!({ "path": store })),
-            },
+            store: store.section(),
             plugins: root.join("plugins"),
             sockets: root.join("s"),
             scope: self.scope.clone(),
@@ -174,10 +150,11 @@ impl ClusterBuilder {
             let layout = NodeLayout::new(&root, index, rest.number, pg.number);
             claimed.extend([rest, pg]);
             let peer = peer.as_ref().filter(|_| self.peers.contains(&index));
-            nodes.push(self.prepare_node(&folder, &common, layout, peer)?);
+            let (layout, account) = (self.prepare_node(&folder, &common, layout, peer)?, folder.account().clone());
+            nodes.push(Node::new(layout, account, environment.clone()));
         }
         let (scope, finished) = (self.scope, false);
-        Ok(Cluster { scope, nodes, store, etcd, consul, zookeeper, peer, folder, finished, _ports: claimed })
+        Ok(Cluster { scope, nodes, store, peer, folder, finished, _ports: claimed })
     }
 
     fn prepare_node(
@@ -186,7 +163,7 @@ impl ClusterBuilder {
         common: &Common,
         layout: NodeLayout,
         peer: Option<&Binaries>,
-    ) -> Result<Node> {
+    ) -> Result<NodeLayout> {
         folder.make(&layout.folder)?;
         folder.make(&layout.bin)?;
         let bin = folder.root().join("bin");
@@ -196,7 +173,7 @@ impl ClusterBuilder {
         let mut config = config::node(common, &layout);
         self.changes.iter().for_each(|change| change(&layout, &mut config));
         folder.write(&layout.config_path, &serde_yaml::to_string(&config)?)?;
-        Ok(Node::new(layout, folder.account().clone(), self.environment.clone()))
+        Ok(layout)
     }
 }
 
@@ -206,10 +183,7 @@ pub struct Cluster {
     pub scope: String,
     /// Its members, `node1` first.
     pub nodes: Vec<Node>,
-    store: PathBuf,
-    etcd: Option<Etcd>,
-    consul: Option<Consul>,
-    zookeeper: Option<ZooKeeper>,
+    store: Backing,
     peer: Option<Binaries>,
     folder: Folder,
     finished: bool,
@@ -479,12 +453,7 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn take_store_away(&self) -> Result<StoreOutage> {
-        match (&self.etcd, &self.consul, &self.zookeeper) {
-            (Some(etcd), _, _) => StoreOutage::freeze(etcd.pid()),
-            (_, Some(consul), _) => StoreOutage::freeze(consul.pid()),
-            (_, _, Some(zookeeper)) => StoreOutage::freeze(zookeeper.pid()),
-            (None, None, None) => StoreOutage::begin(&self.store),
-        }
+        self.store.take_away()
     }
 
     /// Refuses all nodes to write to the store until the returned value is dropped.
@@ -492,27 +461,32 @@ impl Cluster {
     /// # Errors
     /// When there is no store yet.
     pub fn make_store_read_only(&self) -> Result<StoreOutage> {
-        StoreOutage::begin_for_writes(&self.store)
+        StoreOutage::begin_for_writes(self.store.path())
     }
 
     /// The embedded store's file.
     pub fn store_path(&self) -> &std::path::Path {
-        &self.store
+        self.store.path()
     }
 
     /// The etcd that the cluster is on, if it is.
     pub fn etcd(&self) -> Option<&Etcd> {
-        self.etcd.as_ref()
+        if let Backing::Etcd(etcd, _) = &self.store { Some(etcd) } else { None }
     }
 
     /// The Consul that the cluster is on, if it is.
     pub fn consul(&self) -> Option<&Consul> {
-        self.consul.as_ref()
+        if let Backing::Consul(consul) = &self.store { Some(consul) } else { None }
     }
 
     /// The ZooKeeper that the cluster is on, if it is.
     pub fn zookeeper(&self) -> Option<&ZooKeeper> {
-        self.zookeeper.as_ref()
+        if let Backing::ZooKeeper(zookeeper) = &self.store { Some(zookeeper) } else { None }
+    }
+
+    /// The API server that the cluster is on, if it is.
+    pub fn kubernetes(&self) -> Option<&Kubernetes> {
+        if let Backing::Kubernetes(kubernetes) = &self.store { Some(kubernetes) } else { None }
     }
 
     /// The cluster's folder.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::kubernetes::Kubernetes;
+
 /// The name and password of the superuser.
 pub const SUPERUSER: (&str, &str) = ("postgres", "super-secret");
 /// The name and password that standbys replicate with.
@@ -95,6 +97,9 @@ pub fn node(common: &Common, node: &NodeLayout) -> Value {
     let (name, section) = &common.store;
     let mut config = without_store(common, node);
     config[*name] = section.clone();
+    if *name == "kubernetes" {
+        config[*name]["pod_ip"] = json!(Kubernetes::pod_ip(node.index));
+    }
     config
 }
 

@@ -27,6 +27,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests pace their polling, and time what they see by their own clock")]
 #![allow(clippy::print_stderr, reason = "the end of a log is printed when a test fails")]
 
+pub mod backing;
 pub mod binaries;
 pub mod browser;
 pub mod cluster;
@@ -36,6 +37,7 @@ pub mod etcd;
 pub mod exhibitor;
 pub mod folder;
 pub mod http;
+pub mod kubernetes;
 pub mod node;
 pub mod os;
 pub mod peer;
@@ -46,14 +48,16 @@ pub mod store;
 pub mod wait;
 pub mod zookeeper;
 
+pub use backing::Dcs;
 pub use binaries::Binaries;
 pub use browser::Browser;
-pub use cluster::{Cluster, ClusterBuilder, Dcs};
+pub use cluster::{Cluster, ClusterBuilder};
 pub use config::NodeLayout;
 pub use consul::Consul;
 pub use etcd::Etcd;
 pub use exhibitor::Exhibitor;
 pub use http::Answer;
+pub use kubernetes::Kubernetes;
 pub use node::{Node, Usage};
 pub use os::reaper::Exit;
 pub use prober::{Ack, Gap, Prober, ProberOptions, Report};

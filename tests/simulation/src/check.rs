@@ -1,10 +1,11 @@
-//! The seven invariants, checked at every step (DESIGN §3).
+//! The invariants, checked at every step (DESIGN §3).
 
 use crate::daemon::Daemon;
+use crate::log::Log;
 use crate::server::{Phase, Waiting};
 use crate::world::{Node, World};
 use regent_core::decide::{Action, Divergence, Verdict};
-use regent_core::model::{Moment, StandbyNames, StartMode, SynchronousMode, Task, Timeline};
+use regent_core::model::{DataDirectory, Moment, StandbyNames, StartMode, SynchronousMode, Task, Timeline};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -185,13 +186,15 @@ impl World {
     }
 
     /// The last acknowledged commit is in some data directory that is on the newest timeline of all, of a member that may
-    /// lead.
+    /// lead: no tag forbids it, nor the limit for lag behind what the last leader said.
     pub fn somebody_has_the_last_commit(&self) -> bool {
         let Some(last) = self.checks.last else { return true };
         let able = self.nodes.iter().zip(&self.plan.tags).filter(|(_, tags)| !tags.nofailover());
         let logs = able.filter_map(|(node, _)| node.server.log());
         let newest = self.checks.newest_timeline;
-        logs.filter(|log| log.timeline() >= newest).any(|log| log.holds(last.index, last.id))
+        let said = self.store.cluster.status.optime.unwrap_or_default().0;
+        let near = |log: &&Log| said.saturating_sub(log.end().0) <= self.store.dynamic.lag;
+        logs.filter(|log| log.timeline() >= newest).filter(near).any(|log| log.holds(last.index, last.id))
     }
 
     /// A server became primary by itself: invariant 2, and the third's first half.
@@ -208,7 +211,7 @@ impl World {
             return self.statistics.count("machines", "suspended, promoted without the lock");
         }
         self.check_lag(node);
-        let timeline = self.nodes[node].server.log().map(crate::log::Log::timeline).unwrap_or_default();
+        let timeline = self.nodes[node].server.log().map(Log::timeline).unwrap_or_default();
         self.checks.newest_timeline = self.checks.newest_timeline.max(timeline);
         let durable = !self.checks.forced && !self.checks.meddled;
         let Some(log) = self.nodes[node].server.log().filter(|_| durable) else { return };
@@ -221,7 +224,7 @@ impl World {
     /// Who is promoted without being named lacks no more than the setting allows of what the last leader published.
     fn check_lag(&mut self, node: usize) {
         let asked = self.store.cluster.failover.is_some() || self.checks.forced || self.checks.meddled;
-        let end = self.nodes[node].server.log().map(crate::log::Log::end).unwrap_or_default();
+        let end = self.nodes[node].server.log().map(Log::end).unwrap_or_default();
         let lag = self.store.cluster.status.optime.unwrap_or_default().0.saturating_sub(end.0);
         if !asked && lag > self.checks.lag {
             let name = self.names[node].clone();
@@ -296,6 +299,14 @@ impl World {
         }
     }
 
+    /// Invariant 9: what pg_rewind left half way is a mixture of two histories.
+    pub fn check_whole(&mut self, node: usize) {
+        if matches!(self.nodes[node].server.data_directory(), DataDirectory::HalfRewound(_)) {
+            let name = self.names[node].clone();
+            self.checks.fail(|| format!("9: {name} starts a server on a data directory that is half rewound"));
+        }
+    }
+
     /// Invariant 7: whom the sync key names is waited for.
     pub fn check_sync_key(&mut self) {
         let Some(lock) = &self.store.lock else { return };
@@ -307,7 +318,7 @@ impl World {
         if server.phase != Phase::Primary || self.store.dynamic.mode == SynchronousMode::Off || self.checks.meddled {
             return;
         }
-        let names = StandbyNames::parse(&server.names).unwrap_or_default();
+        let names = server.standby_names();
         if !finds_every_commit(&sync.standbys, sync.quorum, &names) {
             let text = format!(
                 "7: the sync key names {:?} ({}), {} waits for {:?}",

@@ -3,7 +3,7 @@
 
 use crate::server::Server;
 use crate::store::{Answer, Dynamic};
-use regent_core::decide::{GuardOrder, Memory, give_word, prolonged};
+use regent_core::decide::{GuardOrder, Memory, give_word, prolonged, published_status};
 use regent_core::model::{
     ControlData, Errand, ErrandKind, FailsafeRound, FinishedTask, GuardView, HistoryRow, LeaseView, MemberStatus,
     MemberView, Moment, Monitoring, Observed, PgState, Postmaster, PostmasterStatus, ProbeRound, ReinitializeRequest,
@@ -411,12 +411,9 @@ impl Daemon {
         }
     }
 
-    /// What goes with the lock: only from a primary that answered lately.
+    /// What goes with the lock.
     pub fn status(&self) -> Option<StatusView> {
-        let Observed::Seen { value, at } = &self.view.server.monitoring else { return None };
-        let young = self.view.now.since(*at) <= self.view.settings.loop_wait + Duration::from_secs(2);
-        let optime = value.current_lsn.filter(|_| value.is_primary && young)?;
-        Some(StatusView { optime: Some(optime), ..StatusView::default() })
+        published_status(&self.view, &self.memory)
     }
 
     /// What it answers to other members; nothing without a position.

@@ -56,7 +56,7 @@ impl World {
             let Some(other) = self.place(name) else { continue };
             let place = &self.nodes[other];
             let silent = !self.reach(node, other) || place.daemon_frozen;
-            let answer = place.daemon.as_ref().filter(|_| !silent).and_then(crate::daemon::Daemon::answer);
+            let answer = place.daemon.as_ref().filter(|_| !silent).and_then(|daemon| daemon.answer());
             if silent {
                 let former = former_leader.as_deref() == Some(name);
                 patience = patience.max(if former { PATIENCE_FOR_FORMER_LEADER } else { PATIENCE });

@@ -34,11 +34,13 @@ pub enum Mutant {
     WordBroken,
     /// A member that must not lead takes the lock all the same.
     TagIgnored,
+    /// A server is started on a data directory that pg_rewind left half way.
+    HalfRewoundStarts,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 13] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::NoGuard,
         Mutant::NoFence,
         Mutant::EverybodyWins,
@@ -52,6 +54,7 @@ impl Mutant {
         Mutant::GoesOnUnasked,
         Mutant::WordBroken,
         Mutant::TagIgnored,
+        Mutant::HalfRewoundStarts,
     ];
 
     /// Breaks a decision.
@@ -91,6 +94,9 @@ impl Mutant {
             }
             (Mutant::WipeAnyway, 755 | 790) if idle && daemon.view.server.postmaster.is_none() => {
                 verdict.action = Action::Begin(Task::Wipe);
+            }
+            (Mutant::HalfRewoundStarts, 513 | 515) if idle && daemon.view.server.postmaster.is_none() => {
+                verdict.action = Action::Begin(Task::Start(StartMode::Standby));
             }
             (Mutant::WordBroken, 905) if idle => verdict.action = Action::Store(StoreCall::Acquire),
             (Mutant::TagIgnored, 920) if idle && daemon.view.settings.tags.nofailover() => {

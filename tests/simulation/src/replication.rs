@@ -1,7 +1,7 @@
 //! A tick: clients write wherever a server lets them, logs are shipped, commits are acknowledged, leases run out.
 
 use crate::log::Log;
-use crate::server::{Phase, RETRY, Waiting};
+use crate::server::{Phase, RETRY, Waiting, is_confirmed};
 use crate::world::World;
 use regent_core::model::{ReplicationRow, StandbyNames, SyncMethod};
 
@@ -136,6 +136,7 @@ impl World {
             .filter(|other| self.nodes[*other].server.stream == Some(node) && self.reach(*other, node))
             .collect();
         let flushed = place.server.log().map_or(0, Log::flushed);
+        let names = place.server.standby_names();
         let confirmed = |waiting: &Waiting| {
             if waiting.index >= flushed {
                 return false;
@@ -147,7 +148,7 @@ impl World {
                 })
                 .map(|other| self.names[*other].as_str())
                 .collect();
-            place.server.is_confirmed(&having)
+            is_confirmed(&names, &having)
         };
         let (acknowledged, waiting): (Vec<Waiting>, Vec<Waiting>) =
             place.server.waiting.iter().copied().partition(confirmed);
@@ -161,7 +162,7 @@ impl World {
     /// How the walsenders of this node look.
     pub fn standbys_of(&self, node: usize) -> Vec<ReplicationRow> {
         let connected = (0..self.nodes.len()).filter(|other| self.nodes[*other].server.stream == Some(node));
-        let names = StandbyNames::parse(&self.nodes[node].server.names).unwrap_or_default();
+        let names = self.nodes[node].server.standby_names();
         connected
             .map(|other| {
                 let position = self.nodes[other].server.log().map(Log::end);

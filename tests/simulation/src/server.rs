@@ -228,17 +228,18 @@ impl Server {
         })
     }
 
-    /// So many of the standbys that have the commit are enough.
-    pub fn is_confirmed(&self, having: &[&str]) -> bool {
-        let names = StandbyNames::parse(&self.names).unwrap_or_default();
-        if names.names.is_empty() {
-            return true;
-        }
-        let needed = usize::try_from(names.count).unwrap_or(usize::MAX);
-        let have = names.members().filter(|name| having.contains(name)).count();
-        match names.method {
-            SyncMethod::First | SyncMethod::Any => have >= needed,
-        }
+    /// Whom commits wait for.
+    pub fn standby_names(&self) -> StandbyNames {
+        StandbyNames::parse(&self.names).unwrap_or_default()
+    }
+}
+
+/// So many of the standbys that have the commit are enough for these names.
+pub fn is_confirmed(names: &StandbyNames, having: &[&str]) -> bool {
+    let needed = usize::try_from(names.count).unwrap_or(usize::MAX);
+    match names.method {
+        SyncMethod::First | SyncMethod::Any if names.names.is_empty() => true,
+        SyncMethod::First | SyncMethod::Any => names.members().filter(|name| having.contains(name)).count() >= needed,
     }
 }
 

@@ -158,6 +158,7 @@ impl World {
         if self.nodes[node].server.postmaster.is_some() || self.nodes[node].server.directory.is_none() {
             return self.task_ends(node, number, failed("it can not be started"));
         }
+        self.check_whole(node);
         let source = match mode {
             StartMode::Follow(source) => self.place(&source.name),
             StartMode::Primary | StartMode::Standby => None,

@@ -72,7 +72,7 @@ pub struct Node {
     /// Its server.
     pub server: Server,
     /// Its daemon, while one runs.
-    pub daemon: Option<Daemon>,
+    pub daemon: Option<Box<Daemon>>,
     /// How many daemons there were.
     pub instances: u32,
     /// The daemon stands still.
@@ -112,7 +112,7 @@ pub struct Node {
 }
 
 #[derive(Debug)]
-struct Queued(Moment, u64, Event);
+struct Queued(Moment, u64, Box<Event>);
 
 impl PartialEq for Queued {
     fn eq(&self, other: &Queued) -> bool {
@@ -214,7 +214,7 @@ impl World {
             }
             if let Some(Reverse(Queued(at, _, event))) = self.queue.pop() {
                 self.now = at;
-                self.happen(event);
+                self.happen(*event);
             }
         }
     }
@@ -222,7 +222,7 @@ impl World {
     /// Lets something happen after a while.
     pub fn later(&mut self, delay: Duration, event: Event) {
         self.queued += 1;
-        self.queue.push(Reverse(Queued(self.now + delay, self.queued, event)));
+        self.queue.push(Reverse(Queued(self.now + delay, self.queued, Box::new(event))));
     }
 
     /// The same after a time between two numbers of milliseconds.
@@ -361,7 +361,7 @@ impl World {
         }
         place.instances += 1;
         place.daemon_frozen = false;
-        place.daemon = Some(Daemon::start(place.instances, session, now, settings, &place.server));
+        place.daemon = Some(Box::new(Daemon::start(place.instances, session, now, settings, &place.server)));
         self.tell_of(node, || "the daemon starts".to_owned());
         self.watch_server(node);
         self.run_daemon(node);

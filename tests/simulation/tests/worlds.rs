@@ -3,12 +3,29 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 5] = [
+const FOUND: [(u64, &str); 13] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
     (60_004_799, "1: members let a leader go on without the store although they knew the one that had followed it"),
     (200_036_730, "2: a named member took the lock without a vote, for the mode was another by then than the key's"),
+    (200_065_428, "2: a member that was found fit to lead by a sync key was promoted though the key changed since"),
+    (
+        200_068_725,
+        "6: a leader whose member key had run out wrote a failsafe key that barred itself from the next race",
+    ),
+    (300_046_362, "3: answers that came in when the next round was due opened a race that had to wait"),
+    (
+        300_060_463,
+        "1: a leader that had been suspended took the sync key of those who led since, the lock being free again",
+    ),
+    (
+        300_075_569,
+        "3: a daemon that was just started told its guard to stand down, not having seen the one that was away",
+    ),
+    (300_118_051, "2: a synchronous standby was made anew from a replica that had less, and promoted"),
+    (300_197_804, "3: a word was forgotten by a restart after an operator had switched failsafe mode off"),
+    (300_057_274, "6: who gave the lock up stood back for a member on an older timeline that was further on it"),
 ];
 
 fn check(seed: u64) -> Result<(), String> {

@@ -98,7 +98,7 @@ fn hoard() -> Result<(), Failure> {
 fn flood() -> Result<(), Failure> {
     let line = [b'x'; 4095];
     let mut out = std::io::stdout();
-    for _ in 0..(4_u64 << 20) / 4096 {
+    for _ in 0..(1_u64 << 30) / 4096 {
         out.write_all(&line).and_then(|()| out.write_all(b"\n")).map_err(failed)?;
     }
     Err(Failure::TryNext("wrote it all".into()))

@@ -3,14 +3,18 @@
 //! there is and what must have come.
 //!
 //! Parameters: `url`, the folder of the backup; `attempts`, how often an archive is asked for in vain before it is given
-//! up (5). The variable `HTTP_AUTHORIZATION` is sent as that header, to the server of `url` alone.
+//! up (5). The variable `HTTP_AUTHORIZATION` is sent as that header, to the server of `url` alone. The variables
+//! `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` sign each request to that server as S3 wants it, `AWS_SESSION_TOKEN`
+//! goes with them; the parameters `region` and `endpoint` say where `s3://BUCKET/PREFIX` is.
 #![cfg_attr(not(target_os = "wasi"), allow(dead_code, reason = "outside of a sandbox only the tests ask servers"))]
 
+mod aws;
 mod body;
 mod sums;
 #[cfg(target_os = "wasi")]
 mod web;
 
+use aws::Signer;
 use body::{Body, Fetch};
 use regent_method::{Failure, Level, Method, Request};
 use std::io::{BufReader, Read};
@@ -41,20 +45,28 @@ fn run(request: &Request) -> Result<(), Failure> {
         return Err(Failure::Fatal("the parameter `url` is missing: where is the backup?".into()));
     };
     let attempts = request.parameter("attempts").and_then(|text| text.parse().ok()).unwrap_or(ATTEMPTS);
+    let parameter = |name: &str| request.parameter(name).map(str::to_owned);
+    let signer = Signer::of(&|name| std::env::var(name).ok(), &parameter).map_err(Failure::Fatal)?;
+    let region = signer.as_ref().map_or_else(String::new, |signer| signer.region().to_owned());
+    if url.starts_with("s3://") && signer.is_none() {
+        let why = "`environment` grants no AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which s3:// needs";
+        return Err(Failure::Fatal(why.into()));
+    }
+    let url = &aws::resolved(url, request.parameter("endpoint"), &region);
     let places = regent_method::places().into_iter().map(|place| (place.name, place.path)).collect();
     let unpacker = Unpacker::new(request.data_directory.as_ref(), places, report);
-    let done = fetching(url, attempts, unpacker).map_err(|error| Failure::TryNext(error.to_string()))?;
+    let done = fetching(url, signer, attempts, unpacker).map_err(|error| Failure::TryNext(error.to_string()))?;
     regent_method::log(Level::Info, &format!("restored {} files, {} bytes from {url}", done.files, done.bytes));
     Ok(())
 }
 
 #[cfg(target_os = "wasi")]
-fn fetching(url: &str, attempts: u32, unpacker: Unpacker<'_>) -> Result<Done, Error> {
-    restore(&mut web::Web::new(std::env::var("HTTP_AUTHORIZATION").ok()), url, attempts, unpacker)
+fn fetching(url: &str, signer: Option<Signer>, attempts: u32, unpacker: Unpacker<'_>) -> Result<Done, Error> {
+    restore(&mut web::Web::new(std::env::var("HTTP_AUTHORIZATION").ok(), signer), url, attempts, unpacker)
 }
 
 #[cfg(not(target_os = "wasi"))]
-fn fetching(_: &str, _: u32, _: Unpacker<'_>) -> Result<Done, Error> {
+fn fetching(_: &str, _: Option<Signer>, _: u32, _: Unpacker<'_>) -> Result<Done, Error> {
     Err(Error::Missing("there is no HTTP outside of a sandbox".into()))
 }
 

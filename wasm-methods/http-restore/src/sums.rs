@@ -44,7 +44,7 @@ impl<R: Read> Checked<R> {
 
     /// Was it what it must be?
     pub fn compare(self, wanted: &str) -> io::Result<()> {
-        let digest: String = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = crate::aws::hex(&self.digest.finalize());
         if digest == wanted {
             return Ok(());
         }

@@ -1,7 +1,9 @@
 //! Asks by way of the host, which does TLS and holds the connections: `wasi:http`.
 
+use crate::aws::Signer;
 use crate::body::{Answer, Fetch, Question};
 use std::io::{self, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{Fields, IncomingBody, IncomingResponse, Method, OutgoingRequest, Scheme};
 use wasip2::io::streams::{InputStream, StreamError};
@@ -15,24 +17,30 @@ const READ_BYTES: u64 = 256 * 1024;
 /// The way to HTTP servers.
 pub struct Web {
     authorization: Option<String>,
+    signer: Option<Signer>,
 }
 
 impl Web {
-    /// With this header for the first server.
-    pub fn new(authorization: Option<String>) -> Web {
-        Web { authorization }
+    /// With this header, or with signatures, for the first server.
+    pub fn new(authorization: Option<String>, signer: Option<Signer>) -> Web {
+        Web { authorization, signer }
     }
 
     fn once(&self, place: &Place<'_>, question: &Question<'_>, first: &Place<'_>) -> io::Result<IncomingResponse> {
         let mut headers = vec![("user-agent".to_owned(), b"regent-http-restore".to_vec())];
-        if question.from > 0 {
-            headers.push(("range".to_owned(), format!("bytes={}-", question.from).into_bytes()));
+        let range = (question.from > 0).then(|| format!("bytes={}-", question.from));
+        if let Some(range) = &range {
+            headers.push(("range".to_owned(), range.clone().into_bytes()));
             if let Some(version) = question.version {
                 headers.push(("if-range".to_owned(), version.as_bytes().to_vec()));
             }
         }
         let trusted = (place.secure, place.authority) == (first.secure, first.authority);
-        if let Some(authorization) = self.authorization.as_ref().filter(|_| trusted) {
+        if let Some(signer) = self.signer.as_ref().filter(|_| trusted) {
+            let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            let signed = signer.headers(place.host(), place.path, range.as_deref(), seconds);
+            headers.extend(signed.into_iter().map(|(name, value)| (name, value.into_bytes())));
+        } else if let Some(authorization) = self.authorization.as_ref().filter(|_| trusted) {
             headers.push(("authorization".to_owned(), authorization.as_bytes().to_vec()));
         }
         let request = OutgoingRequest::new(Fields::from_list(&headers).map_err(|error| odd(&error))?);
@@ -99,6 +107,11 @@ impl<'a> Place<'a> {
         let end = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         Ok(Place { secure, authority, path: if path.is_empty() { "/" } else { path } })
+    }
+
+    /// As it stands in the header: the usual port is left out.
+    fn host(&self) -> &'a str {
+        self.authority.strip_suffix(if self.secure { ":443" } else { ":80" }).unwrap_or(self.authority)
     }
 
     fn on_to(&self, to: &str) -> String {

@@ -47,6 +47,7 @@ pub fn receive<S: Read + Write>(
     }
     // Where the log of the backup ends, and that the server is content.
     while !matches!(archives.connection.next().map_err(failed)?, Message::ReadyForQuery(_)) {}
+    archives.connection.close();
     unpacker.finish().map_err(|error| error.to_string())
 }
 

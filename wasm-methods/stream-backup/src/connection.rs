@@ -1,6 +1,5 @@
 //! A connection to a server, for replication: it opens, proves who we are, and passes messages.
 
-use crate::conninfo::Conninfo;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
@@ -8,7 +7,6 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, Scr
 use postgres_protocol::message::backend::{ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 
 /// How much is read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -22,16 +20,6 @@ pub struct Connection<S> {
     received: BytesMut,
     buffer: Vec<u8>,
     version: Option<String>,
-}
-
-impl Connection<TcpStream> {
-    /// To this server.
-    pub fn open(conninfo: &Conninfo, password: Option<&str>) -> io::Result<Connection<TcpStream>> {
-        let (host, port) = (conninfo.host.as_str(), conninfo.port);
-        let stream = TcpStream::connect((host, port))
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot connect to {host}:{port}: {error}")))?;
-        Connection::over(stream, &conninfo.user, password)
-    }
 }
 
 impl<S: Read + Write> Connection<S> {
@@ -113,6 +101,14 @@ impl<S: Read + Write> Connection<S> {
         let mut message = BytesMut::new();
         frontend::query(command, &mut message)?;
         self.send(&message)
+    }
+
+    /// Takes leave, so that the server need not wonder.
+    pub fn close(mut self) {
+        let mut message = BytesMut::new();
+        frontend::terminate(&mut message);
+        // All has come: what happens to this word changes nothing.
+        let _ = self.send(&message);
     }
 
     fn send(&mut self, message: &[u8]) -> io::Result<()> {

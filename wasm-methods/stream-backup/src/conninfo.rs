@@ -11,8 +11,20 @@ pub struct Conninfo {
     pub port: u16,
     /// The account.
     pub user: String,
-    password: Option<String>,
+    others: BTreeMap<String, String>,
 }
+
+/// What libpq takes from variables where the connection string does not say it.
+const VARIABLES: [(&str, &str); 8] = [
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("gssencmode", "PGGSSENCMODE"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("sslkey", "PGSSLKEY"),
+    ("sslmode", "PGSSLMODE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+];
 
 impl Conninfo {
     /// `key=value` pairs; a value may be in single quotes, a backslash hides what follows it.
@@ -22,16 +34,21 @@ impl Conninfo {
         if host.starts_with('/') {
             return Err(format!("{host} is a socket file, which cannot be reached from a sandbox"));
         }
-        // What must be encrypted or proved is not sent in the clear.
-        if let Some(mode) =
-            pairs.get("sslmode").filter(|mode| mode.starts_with("require") || mode.starts_with("verify"))
-        {
-            return Err(format!("sslmode={mode} is asked for, and this method speaks no TLS"));
-        }
         let port = pairs.remove("port").unwrap_or_else(|| "5432".into());
         let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
         let user = pairs.remove("user").ok_or("the connection string names no user")?;
-        Ok(Conninfo { host, port, user, password: pairs.remove("password") })
+        Ok(Conninfo { host, port, user, others: pairs })
+    }
+
+    /// What is said about a setting: by the method's section, by the connection string, by a variable.
+    pub fn setting(
+        &self,
+        name: &str,
+        parameter: &dyn Fn(&str) -> Option<String>,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<String> {
+        let known = VARIABLES.iter().find(|(key, _)| *key == name);
+        parameter(name).or_else(|| self.others.get(name).cloned()).or_else(|| variable(known?.1))
     }
 
     /// The password: from the string, or from where `variable` says.
@@ -40,7 +57,7 @@ impl Conninfo {
             let text = std::fs::read_to_string(variable("PGPASSFILE")?).ok()?;
             self.find(&text)
         };
-        self.password.clone().or_else(|| variable("PGPASSWORD")).or_else(filed)
+        self.others.get("password").cloned().or_else(|| variable("PGPASSWORD")).or_else(filed)
     }
 
     /// `host:port:database:user:password` in a file; the first line that fits.
@@ -108,7 +125,8 @@ mod tests {
             expected,
         ) {
             (Ok(found), Ok(expected)) => {
-                let found = (found.host.as_str(), found.port, found.user.as_str(), found.password.as_deref());
+                let password = found.others.get("password").map(String::as_str);
+                let found = (found.host.as_str(), found.port, found.user.as_str(), password);
                 assert_eq!(found, expected, "{text}");
             }
             (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
@@ -116,13 +134,26 @@ mod tests {
         };
         check("dbname=postgres user=rep host=h port=5433 ", Ok(("h", 5433, "rep", None)));
         check(r"user='a b\'c' password = 'x\\y'", Ok(("localhost", 5432, "a b'c", Some(r"x\y"))));
-        check("user=a host=h sslmode=prefer", Ok(("h", 5432, "a", None)));
-        check("user=a host=h sslmode=verify-full", Err("no TLS"));
         check("user=a host=/run", Err("socket file"));
         check("user=a host=h port=x", Err("no port"));
         check("host=h", Err("no user"));
         check("user='a", Err("no end"));
         check("user", Err("without a value"));
+    }
+
+    #[test]
+    fn a_setting_comes_from_the_nearest() {
+        let conninfo = Conninfo::parse("user=a sslmode=require sslcert=/c").unwrap();
+        let parameter = |name: &str| (name == "sslmode").then(|| "verify-full".to_owned());
+        let variable = |name: &str| ["PGSSLMODE", "PGSSLROOTCERT"].contains(&name).then(|| name.to_owned());
+        let check = |name: &str, expected: Option<&str>| {
+            assert_eq!(conninfo.setting(name, &parameter, &variable).as_deref(), expected, "{name}");
+        };
+        check("sslmode", Some("verify-full"));
+        check("sslcert", Some("/c"));
+        check("sslrootcert", Some("PGSSLROOTCERT"));
+        check("sslkey", None);
+        check("sslpassword", None);
     }
 
     #[test]

@@ -4,15 +4,18 @@
 //! Whom to ask says the connection string of the request. The password comes from there (`connstring: with-password`),
 //! from the variable `PGPASSWORD`, or from the file that `PGPASSFILE` names.
 //! Parameters: `checkpoint` (`fast` or `spread`), `max_rate` (kB in a second), `compression` (`gzip` or `zstd`: what the
-//! server sends).
+//! server sends); and libpq's settings for TLS (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`, ...), which count more than
+//! those of the connection string. The files that they name must be granted.
 
 mod backup;
 mod connection;
 mod conninfo;
+mod stream;
 
 use connection::Connection;
 use conninfo::Conninfo;
 use regent_method::{Failure, Level, Method, Request};
+use stream::Stream;
 use unpack::{Done, Unpacker};
 
 struct StreamBackup;
@@ -30,9 +33,14 @@ impl Method for StreamBackup {
 
 fn copy(request: &Request, text: &str) -> Result<Done, String> {
     let conninfo = Conninfo::parse(text)?;
-    let command = backup::command(&|name| request.parameter(name).map(str::to_owned))?;
-    let password = conninfo.password(&|name| std::env::var(name).ok());
-    let connection = Connection::open(&conninfo, password.as_deref()).map_err(|error| error.to_string())?;
+    let parameter = |name: &str| request.parameter(name).map(str::to_owned);
+    let variable = |name: &str| std::env::var(name).ok();
+    let command = backup::command(&parameter)?;
+    let password = conninfo.password(&variable);
+    let settings = |name: &str| conninfo.setting(name, &parameter, &variable);
+    let connection = Stream::open(&conninfo.host, conninfo.port, &settings)
+        .and_then(|stream| Connection::over(stream, &conninfo.user, password.as_deref()))
+        .map_err(|error| error.to_string())?;
     let places = regent_method::places().into_iter().map(|place| (place.name, place.path)).collect();
     let total = std::cell::Cell::new(None);
     let report = |done: &Done, archive: &str| {

@@ -1,17 +1,32 @@
 //! What a rule sees: the view, the memory, and the questions that many rules ask of both.
 
+use super::durability::Step;
 use super::{Action, Memory, Reason};
 use crate::model::{ClusterView, Errand, ErrandKind, Lsn, MemberView, PgState, Source, StoreCall, Task, View};
+use std::cell::OnceCell;
 use std::time::Duration;
 
 pub(super) struct Case<'a> {
     pub view: &'a View,
     pub memory: &'a mut Memory,
+    /// What to do next about durability, once one of its rules has asked.
+    durability: OnceCell<Option<Step>>,
 }
 
 pub(super) type Decision = Option<(Action, Reason)>;
 
+impl<'a> Case<'a> {
+    pub fn new(view: &'a View, memory: &'a mut Memory) -> Case<'a> {
+        Case { view, memory, durability: OnceCell::new() }
+    }
+}
+
 impl Case<'_> {
+    /// The next step of durability; its rules ask one after the other, and nothing changes in between.
+    pub fn durability_step(&self) -> Option<&Step> {
+        self.durability.get_or_init(|| super::durability::next_step(self)).as_ref()
+    }
+
     pub fn me(&self) -> &str {
         &self.view.settings.name
     }
@@ -39,6 +54,14 @@ impl Case<'_> {
         let snapshot = self.view.store.snapshot.as_ref().filter(|(_, at)| *at > lease.renewed_at);
         let leader = snapshot.and_then(|(cluster, _)| cluster.leader_name());
         leader.is_none_or(|leader| leader == self.me())
+    }
+
+    /// The store was read since the lock last was confirmed, and it is not there: it ended, whatever our clock says, and
+    /// others may have led since. The next renewal will say so.
+    pub fn lock_is_gone(&self) -> bool {
+        let Some(lease) = self.view.lease else { return true };
+        let snapshot = self.view.store.snapshot.as_ref().filter(|(_, at)| *at > lease.renewed_at);
+        snapshot.is_some_and(|(cluster, _)| cluster.leader.is_none())
     }
 
     pub fn server_runs(&self) -> bool {

@@ -45,7 +45,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 540,
         situation: "directory",
-        sentence: "An empty data directory is cloned from a running member.",
+        sentence: "An empty data directory is cloned from a running member, once the leader's commits do not count on this \
+                   one any more; if they go on to, from the leader itself.",
         apply: clone,
     },
     Rule {
@@ -202,13 +203,29 @@ fn clone(case: &mut Case<'_>) -> Decision {
     if !is_empty(case) || case.paused() {
         return None;
     }
+    let counting = counting_leader(case);
+    let since = counting.is_some().then(|| case.memory.counted_on_since.unwrap_or(case.view.now));
+    case.memory.counted_on_since = since;
+    if since.is_some_and(|since| case.view.now < since + case.view.settings.loop_wait * 2) {
+        return case.wait(Reason::CountedOn { leader: counting? });
+    }
     let cluster = case.fresh_cluster()?;
     let leader = cluster.leader_member().filter(|leader| leader.is_running() && leader.name != case.me())?;
-    let only_basebackup = case.memory.clone_from_leader;
+    let only_basebackup = case.memory.clone_from_leader || counting.is_some();
     let member = if only_basebackup { leader } else { clone_source(case, leader) };
     let source = case.source_of(member).map(|source| crate::model::Source { slot: None, ..source })?;
     let reason = Reason::CloningFrom { member: member.name.clone() };
     case.begin(Task::Clone { source: Some(source), only_basebackup }, reason)
+}
+
+/// The leader whose commits waited for this member's data, which are gone. As long as the sync key names it, it could win
+/// an election with a copy of somebody who has less. A strict leader that has nobody else keeps it in the key: then a
+/// copy of the leader itself is what serves.
+fn counting_leader(case: &Case<'_>) -> Option<String> {
+    let cluster = case.fresh_cluster()?;
+    let leader = cluster.leader_name()?;
+    let sync = super::durability::active(&case.view.settings, cluster)?;
+    (sync.is_led_by(leader) && sync.lists(case.me())).then(|| leader.to_owned())
 }
 
 /// BOOT-07: from an archive, say. Whose cluster is not made yet waits for that.

@@ -98,11 +98,11 @@ pub(super) fn is_starved(case: &Case<'_>) -> bool {
         && standbys::healthy(case.view).is_empty()
 }
 
-fn next_step(case: &Case<'_>) -> Option<Step> {
+pub(super) fn next_step(case: &Case<'_>) -> Option<Step> {
     if !leads(case) || !case.view.server.is_primary() || case.memory.durability.setting {
         return None;
     }
-    if key_is_moving(case) {
+    if case.lock_is_gone() || key_is_moving(case) {
         return None;
     }
     let (monitoring, at) = match &case.view.server.monitoring {
@@ -178,7 +178,7 @@ fn call(case: &mut Case<'_>, call: StoreCall, over: Option<Version>, reason: Rea
 }
 
 fn claim(case: &mut Case<'_>) -> Decision {
-    let Some(Step::Claim(sync)) = next_step(case) else { return None };
+    let Some(Step::Claim(sync)) = case.durability_step().cloned() else { return None };
     let key = &case.cluster()?.sync;
     let reason = match key.is_led_by(case.me()) {
         true => Reason::SyncKeyMayChange,
@@ -188,25 +188,25 @@ fn claim(case: &mut Case<'_>) -> Decision {
 }
 
 fn requorum(case: &mut Case<'_>) -> Decision {
-    let Some(Step::Quorum(sync)) = next_step(case) else { return None };
+    let Some(Step::Quorum(sync)) = case.durability_step().cloned() else { return None };
     let (voters, quorum) = (sync.standbys.clone(), sync.quorum);
     write(case, sync, Reason::QuorumChanges { voters, quorum })
 }
 
 fn leave(case: &mut Case<'_>) -> Decision {
-    let Some(Step::Leave(sync)) = next_step(case) else { return None };
+    let Some(Step::Leave(sync)) = case.durability_step().cloned() else { return None };
     let stay = sync.standbys.clone();
     write(case, sync, Reason::StandbysLeave { stay })
 }
 
 fn enter(case: &mut Case<'_>) -> Decision {
-    let Some(Step::Enter(sync)) = next_step(case) else { return None };
+    let Some(Step::Enter(sync)) = case.durability_step().cloned() else { return None };
     let standbys = sync.standbys.clone();
     write(case, sync, Reason::StandbysEnter { standbys })
 }
 
 fn choose(case: &mut Case<'_>) -> Decision {
-    let Some(Step::Names(names)) = next_step(case) else { return None };
+    let Some(Step::Names(names)) = case.durability_step().cloned() else { return None };
     let reason = if names == StandbyNames::nobody_yet() {
         Reason::StrictWithoutStandby
     } else {
@@ -231,7 +231,8 @@ fn set_names(case: &mut Case<'_>, names: Option<String>, reason: Reason) -> Deci
 }
 
 fn is_off(case: &Case<'_>) -> bool {
-    leads(case) && case.view.server.is_primary() && case.view.settings.synchronous_mode == SynchronousMode::Off
+    let primary = leads(case) && !case.lock_is_gone() && case.view.server.is_primary();
+    primary && case.view.settings.synchronous_mode == SynchronousMode::Off
 }
 
 fn remove_key(case: &mut Case<'_>) -> Decision {

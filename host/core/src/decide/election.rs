@@ -61,7 +61,7 @@ pub(super) struct Entrant<'a> {
 impl Entrant<'_> {
     /// A later leader's history counts more than any position on an older timeline: what is written there beyond the
     /// switch was never acknowledged, or is lost already. Where a timeline is not told, positions alone are compared.
-    fn order(&self, other: &MemberStatus) -> Ordering {
+    pub fn order(&self, other: &MemberStatus) -> Ordering {
         let timelines = self.timeline.zip(other.timeline).map_or(Ordering::Equal, |(mine, theirs)| mine.cmp(&theirs));
         timelines.then(self.position.cmp(&other.position))
     }

@@ -144,11 +144,15 @@ fn wanted_key(case: &Case<'_>, cluster: &ClusterView) -> BTreeMap<String, String
 }
 
 pub(super) fn write_key(case: &mut Case<'_>) -> Decision {
-    if !super::leader::leads(case) || !case.view.settings.failsafe_mode {
+    if !super::leader::leads(case) || case.lock_is_gone() || !case.view.settings.failsafe_mode {
         return None;
     }
     let cluster = case.fresh_cluster()?;
     let members = wanted_key(case, cluster);
+    // Whose own key ran out meanwhile is named once it is there again: a key without its leader bars it from the race.
+    if !members.contains_key(case.me()) {
+        return None;
+    }
     if cluster.failsafe.as_ref() == Some(&members) {
         case.memory.failsafe_written.clear();
         return None;
@@ -195,10 +199,14 @@ pub(super) fn not_named(case: &mut Case<'_>) -> Decision {
     if named.contains_key(case.me()) { None } else { case.wait(Reason::NotInFailsafeKey) }
 }
 
-/// A daemon's word ends with it, and the leader counts on it for a ttl.
+/// The daemon before this one may have given its word, and its leader may go by it still.
+pub(super) fn is_young(view: &View) -> bool {
+    view.now < view.started_at + view.settings.ttl
+}
+
+/// A daemon's word ends with it, and the leader counts on it for a ttl, also if failsafe mode was switched off meanwhile.
 pub(super) fn may_have_forgotten(case: &mut Case<'_>) -> Decision {
-    let young = case.view.now < case.view.started_at + case.view.settings.ttl;
-    if !super::leaderless::leaderless(case) || !case.view.settings.failsafe_mode || !young {
+    if !super::leaderless::leaderless(case) || !is_young(case.view) {
         return None;
     }
     let answers = &super::leaderless::race_round(case)?.answers;

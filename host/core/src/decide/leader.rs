@@ -55,7 +55,8 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
     Rule {
         number: 823,
         situation: "leader",
-        sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion.",
+        sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion; where it \
+                   changed since the race, the lock is given back for another one.",
         apply: super::durability::prepare,
     },
     Rule {
@@ -127,8 +128,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule { number: 890, situation: "leader", sentence: "Otherwise the leader goes on.", apply: go_on },
 ];
 
+/// The lock that the members' word keeps needs not be in the store.
 pub(super) fn leads(case: &Case<'_>) -> bool {
-    case.holds_lease() && case.task_is_idle() && case.server_is_up()
+    let kept = case.view.failsafe.kept_at.is_some() || !case.lock_is_gone();
+    case.holds_lease() && kept && case.task_is_idle() && case.server_is_up()
 }
 
 fn release_in_pause(case: &mut Case<'_>) -> Decision {

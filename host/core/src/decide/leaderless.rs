@@ -7,6 +7,7 @@ use crate::model::{
     ClusterView, Errand, ErrandKind, FailoverRequest, FenceMode, MemberStatus, Moment, Monitoring, StoreCall,
     SynchronousMode, Task, Timeline,
 };
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -247,8 +248,11 @@ fn other_named(case: &mut Case<'_>) -> Decision {
                 .is_some_and(|status| status.in_recovery && !status.tags.nofailover() && !status.watchdog_failed)
     };
     // Whoever lacks something of what is here would stand back for this member in turn, and nobody would ever lead.
-    let mine = case.view.server.monitoring.value().and_then(Monitoring::position)?;
-    let has_all = |name: &str| round.answers.get(name).and_then(Option::as_ref).is_some_and(|it| it.position >= mine);
+    let monitoring = case.view.server.monitoring.value()?;
+    let (timeline, position) = (monitoring.timeline, monitoring.position()?);
+    let mine = Entrant { settings: &case.view.settings, position, timeline, rounds: 0, named: false };
+    let answer = |name: &str| round.answers.get(name).and_then(Option::as_ref);
+    let has_all = |name: &str| answer(name).is_some_and(|status| mine.order(status) != Ordering::Greater);
     if let Some(candidate) = &request.candidate {
         let candidate = candidate.clone();
         let comes_first = able(&candidate) && (request.leader.is_none() || has_all(&candidate));
@@ -299,10 +303,15 @@ fn take(case: &mut Case<'_>, round: Moment, reason: Reason) -> Decision {
     acquire(case, reason)
 }
 
-/// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over.
+/// Waits for somebody else to take the lock; members are asked again when the pause between rounds is over. It is always
+/// a decision: a later rule would take the lock.
 pub(super) fn stand_back(case: &mut Case<'_>, reason: Reason) -> Decision {
+    if let Some(round) = race_round(case).map(|round| round.begun_at) {
+        hear(case, round);
+    }
     let due = case.memory.race.as_ref().is_some_and(|race| case.view.now >= race.again_at);
-    if due { ask(case) } else { case.wait(reason) }
+    let asks = if due { ask(case) } else { None };
+    asks.or_else(|| case.wait(reason))
 }
 
 /// A leader whose daemon hangs loses the lock while its server goes on: as long as the log still grows, there is time
@@ -366,7 +375,7 @@ fn ask(case: &mut Case<'_>) -> Decision {
     let candidate = cluster.failover.as_ref().and_then(|request| request.candidate.as_deref());
     let counts = |name: &str| sync.is_none_or(|sync| sync.knows(name)) || candidate == Some(name);
     // In failsafe mode a leader may go on whose own key in the store is long gone.
-    let known = cluster.failsafe.as_ref().filter(|_| settings.failsafe_mode);
+    let known = cluster.failsafe.as_ref().filter(|_| settings.failsafe_mode || super::failsafe::is_young(case.view));
     let reachable = cluster.members.iter().filter(|member| member.api_url.is_some()).map(|member| &member.name);
     let members: BTreeSet<_> = reachable
         .chain(known.into_iter().flat_map(|known| known.keys()))

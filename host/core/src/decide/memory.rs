@@ -50,6 +50,8 @@ pub struct Memory {
     pub history_read: Option<Timeline>,
     /// The next clone comes from the leader by pg_basebackup.
     pub clone_from_leader: bool,
+    /// Since when an empty data directory is not filled because the sync key names this member.
+    pub counted_on_since: Option<Moment>,
     /// The lock is to be given back: the server could not be brought up again as primary.
     pub release_wanted: bool,
     /// When giving the lock back was last under way: unless that was answered, or the lock was taken anew since, the store
@@ -196,6 +198,7 @@ impl Default for Memory {
             history_written: None,
             history_read: None,
             clone_from_leader: false,
+            counted_on_since: None,
             release_wanted: false,
             release_sent: None,
             barred_until: None,

@@ -83,7 +83,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
 /// What to do next, given all that is known. `memory` holds what was decided before and cannot be seen in the world.
 pub fn decide(view: &View, memory: &mut Memory) -> Verdict {
     memory.absorb(view);
-    let mut case = Case { view, memory };
+    let mut case = Case::new(view, memory);
     for rule in rules() {
         if let Some((action, reason)) = (rule.apply)(&mut case) {
             return Verdict { action, rule: rule.number, situation: rule.situation, reason };

@@ -81,10 +81,12 @@ fn remembered_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Mome
     let handover = memory.handover.as_ref().map(|handover| handover.probe_again_at);
     let set = memory.durability.set_at + settings.loop_wait;
     let failsafe = super::failsafe::next_round(view, memory.failsafe_asked_at);
-    let forgotten = settings.failsafe_mode.then(|| view.started_at + settings.ttl);
-    [Some(memory.task_not_before), Some(set), mark, leaving, memory.barred_until, race, handover, failsafe, forgotten]
+    let forgotten = Some(view.started_at + settings.ttl);
+    let counted_on = memory.counted_on_since.map(|since| since + settings.loop_wait * 2);
+    let waits = [mark, leaving, memory.barred_until, race, handover, failsafe, forgotten, counted_on];
+    [memory.task_not_before, set]
         .into_iter()
-        .flatten()
+        .chain(waits.into_iter().flatten())
         .chain(backoff.into_iter().flatten())
         .chain(super::failsafe::bound_moments(view, memory))
 }

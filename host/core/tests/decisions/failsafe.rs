@@ -160,6 +160,13 @@ fn the_key_names_every_member_and_forgets_none_in_an_outage() {
     };
     assert_eq!(written(Some(&["a", "b", "c"]), &left(NOW - TTL / 2)), None);
     assert_eq!(written(Some(&["a", "b", "c"]), &left(NOW - TTL)), Some(key(&["a", "b"])));
+
+    // A leader whose own member key ran out would bar itself from the next race (seed 200068725).
+    let nameless = |view: &mut View, _: &mut Memory| {
+        let (cluster, _) = view.store.snapshot.as_mut().expect("every view has one");
+        Arc::make_mut(cluster).members.retain(|member| member.name != "a");
+    };
+    assert_eq!(written(None, &nameless), None);
 }
 
 #[test]
@@ -301,7 +308,15 @@ fn a_daemon_that_just_started_may_have_given_its_word_before() {
     };
     view.probes = answers(None);
     let verdict = decide(&view, &mut memory.clone());
-    assert_eq!((verdict.rule, verdict.reason), (957, Reason::MayHaveForgotten { silent: vec!["b".into()] }));
+    let forgotten = Reason::MayHaveForgotten { silent: vec!["b".into()] };
+    assert_eq!((verdict.rule, verdict.reason), (957, forgotten.clone()));
+    // The pause between rounds being over when the answers come in does not open the race (seed 300046362).
+    let mut late = memory.clone();
+    late.race = late.race.map(|race| Race { again_at: NOW, ..race });
+    let verdict = decide(&view, &mut late);
+    assert_eq!((verdict.rule, verdict.reason), (957, forgotten));
+    assert!(matches!(verdict.action, Action::Wait { .. }));
+    assert!(late.race.is_some_and(|race| race.again_at > NOW), "it begins with the answers");
     let old = View { started_at: NOW - TTL, ..view.clone() };
     assert_eq!(expect(&old, memory.clone(), 960), Action::Store(StoreCall::Acquire));
     view.probes = answers(Some(standby.clone()));

@@ -150,6 +150,17 @@ fn who_has_more_does_not_stand_back_for_a_named_candidate() {
     assert_eq!((rule(100), rule(99)), (935, 960));
 }
 
+/// HA-33: nor for somebody on an older timeline, wherever that one is on it (seed 300057274).
+#[test]
+fn who_is_on_a_later_timeline_does_not_stand_back() {
+    let rule = |timeline| {
+        let gave_up = with_cluster(view(None), |cluster| cluster.failover = failover(Some("a"), None, None));
+        let answer = MemberStatus { timeline: Some(Timeline(timeline)), ..status(100) };
+        race(gave_up, &[("b", answer)]).0
+    };
+    assert_eq!((rule(1), rule(0)), (935, 960));
+}
+
 /// SYNC-13, SYNC-16: whom an operator named needs votes where the key has some, though the mode is another by now (seed
 /// 200036730).
 #[test]

@@ -412,10 +412,17 @@ fn the_guard_is_armed_for_who_can_write_and_has_somebody_to_give_way_to() {
     let (cluster, at) = alone.store.snapshot.take().expect("there is one");
     let mut cluster = (*cluster).clone();
     cluster.members.retain(|member| member.name == "a");
-    alone.store.snapshot = Some((Arc::new(cluster), at));
+    alone.store.snapshot = Some((Arc::new(cluster.clone()), at));
     assert_eq!(guard_order(&alone, &primary_memory()), GuardOrder::StandDown, "there never was anybody else");
     let remembered = Memory { heir_seen: Some(NOW), ..primary_memory() };
     assert_eq!(guard_order(&alone, &remembered), expected, "who is away may come back");
+    let mut left = alone.clone();
+    cluster.status.retain_slots.push("b".into());
+    left.store.snapshot = Some((Arc::new(cluster), at));
+    assert_eq!(guard_order(&left, &primary_memory()), expected, "the daemon before this one saw it (seed 300075569)");
+    left.started_at = Moment(0);
+    left.now = Moment(0) + Duration::from_hours(25);
+    assert_eq!(guard_order(&left, &primary_memory()), GuardOrder::StandDown, "it does not come back any more");
 }
 
 #[test]

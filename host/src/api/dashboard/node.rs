@@ -1,6 +1,6 @@
 //! What one node says of itself to the page, from the published state and the journal alone.
 
-use crate::agent::handle::{Published, reasons, tags_value};
+use crate::agent::handle::{Progress, Published, reasons, tags_value};
 use crate::agent::journal::Journal;
 use regent_core::model::{FenceMode, Moment, WatchdogState};
 use serde_json::{Map, Value, json};
@@ -13,12 +13,6 @@ pub(super) fn document(published: &Published, journal: &Journal, now: Moment) ->
     let millis = |from: Moment, to: Moment| u64::try_from(to.since(from).as_millis()).unwrap_or(u64::MAX);
     let settings = &published.settings;
     let lease = published.lease_deadline.filter(|deadline| *deadline > now);
-    let progress = published.progress.as_ref().map(|progress| {
-        json!({
-            "method": progress.method, "bytes": progress.bytes, "bytes_total": progress.bytes_total,
-            "message": progress.message,
-        })
-    });
     let armed = published.guard.armed_until.filter(|until| *until > now);
     json!({
         "name": settings.name,
@@ -39,7 +33,7 @@ pub(super) fn document(published: &Published, journal: &Journal, now: Moment) ->
             "failed": published.watchdog_failed,
         },
         "task": published.task,
-        "progress": progress,
+        "progress": published.progress.as_ref().map(Progress::to_value),
         "pending_restart": reasons(&published.pending_restart),
         "scheduled_restart": published.scheduled_restart.as_ref().map(|restart| restart.body.clone()),
         "tags": tags_value(&published.tags),

@@ -87,7 +87,13 @@ async fn ours_say_what_fences_and_methods_do() {
     let published = Published {
         guard: GuardReport { alive: true, armed_until: Some(until) },
         watchdog: WatchdogView { state: WatchdogState::Open { timeout: Duration::from_secs(5) }, usable: true },
-        progress: Some(Progress { method: "m".into(), bytes: 7, bytes_total: Some(9), message: String::new() }),
+        progress: Some(Progress {
+            method: "m".into(),
+            bytes: 7,
+            bytes_total: Some(9),
+            files: Some(2),
+            message: String::new(),
+        }),
         ..leader()
     };
     let text = figures(published).await;
@@ -98,6 +104,8 @@ async fn ours_say_what_fences_and_methods_do() {
         ("regent_watchdog_failed", "0"),
         ("regent_method_bytes", "7"),
         ("regent_method_total_bytes", "9"),
+        ("regent_method_files", "2"),
+        ("regent_method_percent", "77"),
     ] {
         assert_eq!(value(&text, name), expected, "{name}");
     }

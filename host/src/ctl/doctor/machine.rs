@@ -1,9 +1,10 @@
 //! This machine, where the configuration is a member's: PostgreSQL's programs and the data directory, who may read what,
 //! and until when certificates are good.
 
+use super::expiry::expiry;
 use super::{Finding, Weight};
 use crate::config::{LocalConfig, Place, programs_and_directory};
-use crate::{ports, tls};
+use crate::ports;
 use regent_core::model::WallTime;
 use serde_json::Value;
 use std::fs::Metadata;
@@ -54,7 +55,7 @@ fn certificates(document: &Value, store: &str, now: WallTime) -> Vec<Finding> {
 }
 
 fn of_certificate(key: &str, path: &Path, now: WallTime) -> Finding {
-    let end = match tls::expiry(path) {
+    let end = match expiry(path) {
         Ok(end) => end,
         Err(error) => return Finding(Weight::Bad, format!("{key}: {error}")),
     };

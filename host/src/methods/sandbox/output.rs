@@ -38,9 +38,13 @@ impl Reporter {
 
     /// A line for the log; beyond the bound it is dropped.
     pub(super) fn log(&self, level: Level, text: &str) {
-        let text = tame(text, LINE_CHARS_MAX);
         let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if sender.log_bytes_left == 0 || text.is_empty() {
+        // A flood costs no more than it must.
+        if sender.log_bytes_left == 0 {
+            return;
+        }
+        let text = tame(text, LINE_CHARS_MAX);
+        if text.is_empty() {
             return;
         }
         sender.log_bytes_left = sender.log_bytes_left.saturating_sub(text.len() + LINE_BYTES_EXTRA);
@@ -49,6 +53,10 @@ impl Reporter {
             let text = format!("the method has written {LOG_BYTES_MAX} bytes: what else it writes is left out");
             sender.send(&Report::Log { level: Level::Warn, text });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).log_bytes_left == 0
     }
 
     /// Says how far it is, unless that was said just now.
@@ -119,6 +127,9 @@ struct LineWriter {
 
 impl LineWriter {
     fn take(&mut self, bytes: &[u8]) {
+        if self.reporter.is_full() {
+            return;
+        }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             // The rest of a long line is left out.
             let room = (4 * LINE_CHARS_MAX).saturating_sub(self.pending.len());

@@ -142,7 +142,8 @@ struct Lines;
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
-        metadata.is_event() && log.levels.allow(metadata.target(), *metadata.level())
+        // Who only asks, as plugins do before they say something, has no event yet.
+        !metadata.is_span() && log.levels.allow(metadata.target(), *metadata.level())
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -162,4 +163,19 @@ impl Subscriber for Lines {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    /// Backends ask before they write.
+    #[test]
+    fn who_asks_is_told_what_would_be_written() {
+        tracing::subscriber::with_default(Lines, || {
+            assert!(tracing::enabled!(target: "dcs_plugin", Level::WARN));
+            assert!(!tracing::enabled!(target: "dcs_plugin", Level::TRACE));
+        });
+    }
 }

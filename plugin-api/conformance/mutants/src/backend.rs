@@ -51,10 +51,14 @@ impl Mutant {
         *lock(&self.ttl)
     }
 
+    fn mood(&self) -> Option<String> {
+        let mood = std::fs::read_to_string(self.mood.as_ref()?).ok()?;
+        Some(mood.trim().to_owned())
+    }
+
     fn may_panic(&self, entry: &str) {
         assert!(self.panics_in != entry, "{entry} was asked to panic");
-        let mood = self.mood.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        match mood.as_deref().map(str::trim) {
+        match self.mood().as_deref() {
             Some("crash") => std::process::abort(),
             Some("panic") => panic!("{entry} is in no mood"),
             // For ever, and for longer than any budget.
@@ -196,7 +200,13 @@ impl Backend for Mutant {
 
     fn load(&self, cx: Cx) -> Result<Snapshot> {
         self.may_panic("load");
-        let (entries, changes) = self.read(&self.calls, &cx)?;
+        let (mut entries, changes) = self.read(&self.calls, &cx)?;
+        if self.mood().as_deref() == Some("garbage") {
+            for entry in &mut entries {
+                entry.value = b"{\xff\x00 no text at all".to_vec();
+                entry.version = "\u{1}".to_owned();
+            }
+        }
         Ok(Snapshot { entries, cursor: changes.to_string() })
     }
 

@@ -20,7 +20,7 @@ pub(crate) fn reload(context: &Context) -> Verdict {
     let a = context.member("a")?;
     let lease = a.acquire()?;
     ensure!(lease.is_some(), "a free lock was refused");
-    let answer = a.reload(&context.config)?;
+    let answer = a.reload(&context.config.replace("{scope}", &context.scope))?;
     ensure!([Reload::APPLIED, Reload::REOPEN_NEEDED].contains(&answer), "an answer without meaning: {answer:?}");
     let refused = a.reload("garbage").is_err() || context.plugin.check_config("garbage").is_ok();
     ensure!(refused, "garbage was applied");

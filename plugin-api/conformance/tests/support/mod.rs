@@ -26,6 +26,7 @@ pub fn options(name: &str, config: &str, ttl: Duration) -> Options {
         skip: Vec::new(),
         command: Some(env!("CARGO_BIN_EXE_regent-dcs-conformance").into()),
         soak: Duration::ZERO,
+        prepare: None,
     }
 }
 
@@ -39,6 +40,14 @@ pub fn keeps_the_contract(name: &str, options: &Options, skipped: &[&str]) {
         assert_eq!(outcome.status, expected, "{}: {}", outcome.check, outcome.detail);
     }
     recorded(name, &report);
+}
+
+/// The same where one of three servers is lost, without the proxy: what that is needed for is skipped, and so is `more`.
+pub fn keeps_the_contract_on_what_is_left(backend: &str, mut options: Options, more: &[&str]) {
+    // What is the same wherever the servers are.
+    options.skip = ["check-config", "leaks", "side-effects"].map(str::to_owned).into();
+    let skipped = [&["server-loss", "budget", "unknown-outcome", "slow-server", "half-open"], more].concat();
+    keeps_the_contract(&format!("{backend}, one of three servers lost"), &options, &skipped);
 }
 
 fn recorded(name: &str, report: &Report) {

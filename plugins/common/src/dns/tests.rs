@@ -37,12 +37,15 @@ impl Names {
     }
 }
 
+/// ETCD-08.
 #[tokio::test]
 async fn a_resolver_that_is_down_takes_no_name_away() {
     let names = names();
     assert_eq!(names.find().await, "10.0.0.1:2379");
     assert_eq!(names.find().await, "10.0.0.1:2379");
     assert_eq!(names.asked.load(Ordering::SeqCst), 1, "the answer is good for a while");
+    let good_for = names.dns.lock(|known| known["etcd"].good_until - known["etcd"].found_at);
+    assert_eq!(good_for, Duration::from_secs(600));
     names.answer.send_replace(None);
     names.expire();
     // Nobody waits for the resolver, which never answers, and it is asked once at a time.

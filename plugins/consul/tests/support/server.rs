@@ -70,7 +70,7 @@ impl Agent {
         let agents = ports.iter().enumerate().map(|(index, ports)| {
             let mut more = vec!["-server".to_owned(), "-data-dir=data".to_owned(), format!("-node=n{index}")];
             more.extend([format!("-bootstrap-expect={count}"), "-retry-interval=1s".to_owned()]);
-            more.push("-hcl=performance { raft_multiplier = 1 }".to_owned());
+            more.push("-hcl=performance { raft_multiplier = 1 } session_ttl_min = \"1s\"".to_owned());
             more.extend(join.clone());
             Agent::spawn(&program, *ports, &more)
         });
@@ -107,6 +107,22 @@ impl Agent {
             pause();
         }
         panic!("consul has no leader in time");
+    }
+
+    /// Until somebody else leads than one that is gone.
+    pub fn wait_without(&self, gone: u16) {
+        for _ in 0..1200 {
+            if self.get("status/leader").is_ok_and(|answer| !answer.contains(&format!(":{gone}\""))) {
+                return self.wait();
+            }
+            pause();
+        }
+        panic!("consul has no other leader in time");
+    }
+
+    /// The port by which servers name each other.
+    pub fn rpc(&self) -> u16 {
+        self.rpc
     }
 
     /// It leads, as far as it knows.

@@ -1,6 +1,8 @@
 //! Real etcd servers with the older API, and members that use the built library.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "../../../etcd3/tests/support/certificates.rs"]
+pub mod certificates;
 #[path = "../../../etcd3/tests/support/server.rs"]
 pub mod server;
 

@@ -1,6 +1,7 @@
 //! Real etcd servers for the tests, a proxy that fails on demand, and members that use the built library.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod certificates;
 pub mod proxy;
 pub mod server;
 

@@ -6,6 +6,7 @@ mod death;
 pub mod flood;
 mod health;
 mod idle;
+pub mod methods;
 mod outage;
 pub mod startup;
 mod switchover;
@@ -21,6 +22,7 @@ pub enum Scenario {
     Idle,
     Health,
     Flood,
+    Methods,
     Switchover,
     Crash,
     Handover,
@@ -32,11 +34,12 @@ pub enum Scenario {
 }
 
 /// All of them, in the order of the table.
-const ALL: [Scenario; 12] = [
+const ALL: [Scenario; 13] = [
     Scenario::Startup,
     Scenario::Idle,
     Scenario::Health,
     Scenario::Flood,
+    Scenario::Methods,
     Scenario::Switchover,
     Scenario::Crash,
     Scenario::Handover,
@@ -60,6 +63,7 @@ impl Scenario {
             Self::Idle => "idle",
             Self::Health => "health",
             Self::Flood => "flood",
+            Self::Methods => "methods",
             Self::Switchover => "switchover",
             Self::Crash => "crash",
             Self::Handover => "handover",
@@ -81,8 +85,8 @@ impl Scenario {
         match self {
             Self::Startup | Self::Idle => idle::run(bed, results).await,
             Self::Health => health::run(bed, rounds, results).await,
-            // On a node of its own, which the plan starts.
-            Self::Flood => Ok(()),
+            // On nodes of their own, which the plan starts.
+            Self::Flood | Self::Methods => Ok(()),
             Self::Switchover => switchover::run(bed, rounds, results).await,
             Self::Crash => crash::in_place(bed, rounds, results).await,
             Self::Handover => crash::handed_over(bed, rounds, results).await,

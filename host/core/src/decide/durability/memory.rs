@@ -26,6 +26,8 @@ pub struct Durability {
     pub leaving_since: Option<Moment>,
     /// What is known of writes of the sync key.
     pub key: KeyWrites,
+    /// What the sync key said when the lock was last asked for: by that this member was found fit to lead.
+    pub raced_by: Option<SyncView>,
     /// Synchronous mode was on: once it is off, the user's own names come back.
     pub user_value_due: bool,
 }
@@ -72,6 +74,10 @@ impl Durability {
         }
         self.absorb_mark(view);
         self.absorb_key(view);
+        let asks = view.store.in_flight == Some(StoreCallKind::Acquire);
+        if asks && view.lease.is_none_or(|lease| view.now >= lease.deadline) {
+            self.raced_by = view.cluster().map(|cluster| cluster.sync.clone());
+        }
         match is_engaged(view) {
             Some(true) => self.engage(view),
             Some(false) => self.disengage(view, role),
@@ -91,6 +97,14 @@ impl Durability {
     /// carried out.
     pub(super) fn may_change(&self, key: &SyncView) -> bool {
         self.key == KeyWrites::MayCome(key.version.clone())
+    }
+
+    /// The key of another leader says the same as when this member was found fit to lead by it.
+    pub(super) fn was_judged_by(&self, key: &SyncView) -> bool {
+        let same = |judged: &SyncView| {
+            (&judged.leader, &judged.standbys, judged.quorum) == (&key.leader, &key.standbys, key.quorum)
+        };
+        self.raced_by.as_ref().is_some_and(same)
     }
 
     fn absorb_key(&mut self, view: &View) {

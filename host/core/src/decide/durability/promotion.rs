@@ -3,10 +3,14 @@
 use super::super::Reason;
 use super::super::case::{Case, Decision};
 use super::super::leader::leads;
-use crate::model::{Settings, StandbyNames, SyncState, SyncView, SynchronousMode};
+use crate::model::{Settings, StandbyNames, StoreCall, SyncState, SyncView, SynchronousMode};
 
 /// Before the promotion the sync key says that this member leads, and whom it will wait for (SYNC-06): else a member
 /// that only the former leader waited for could take over once more.
+///
+/// The former leader may have written the key since this member was found fit to lead by it: a machine that stood still,
+/// its clock too, does so when it goes on, and acknowledges commits by what it wrote. Then the race is held again, by
+/// the new key. From the moment that the key names this member, no such write can come.
 pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
     let mode = case.view.settings.synchronous_mode;
     if !leads(case) || case.view.server.is_primary() || case.paused() || mode == SynchronousMode::Off {
@@ -16,6 +20,10 @@ pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
         return case.wait(Reason::SyncKeyUnread);
     };
     let sync = &cluster.sync;
+    let foreign = sync.leader.is_some() && !sync.is_led_by(case.me());
+    if foreign && !case.memory.durability.was_judged_by(sync) {
+        return case.call_or_wait(StoreCall::Release { optime: None }, Reason::SyncKeyChanged);
+    }
     let (wanted, names) = before_promotion(&case.view.settings, sync);
     let may_change = sync.is_led_by(case.me()) && case.memory.durability.may_change(sync);
     let same = || SyncState { leader: case.me().to_owned(), standbys: sync.standbys.clone(), quorum: sync.quorum };

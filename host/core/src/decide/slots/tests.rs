@@ -69,7 +69,7 @@ fn logical(name: &str, at: u64) -> SlotRow {
 /// What is made, dropped and moved, as text.
 fn planned(situation: &(View, Memory)) -> String {
     let (view, mut memory) = situation.clone();
-    let case = Case { view: &view, memory: &mut memory };
+    let case = Case::new(&view, &mut memory);
     let Some(Errand::SyncSlots { create, unwanted, advance, .. }) = plan(&case) else {
         return String::new();
     };
@@ -349,7 +349,7 @@ fn logical_slots_are_brought_over() {
     };
     let copies = |(view, memory): &(View, Memory)| {
         let mut memory = memory.clone();
-        matches!(copy(&mut Case { view, memory: &mut memory }), Some((Action::Begin(Task::CopySlots { .. }), _)))
+        matches!(copy(&mut Case::new(view, &mut memory)), Some((Action::Begin(Task::CopySlots { .. }), _)))
     };
     let check = |leader: &str, change: &dyn Fn(&mut Situation), expected: bool| {
         let it = situation(leader, |it| {

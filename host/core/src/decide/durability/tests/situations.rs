@@ -211,17 +211,27 @@ fn a_promotion_waits_for_the_key() {
     world.server.status = Some(PostmasterStatus::Standby);
     world.server.recovery_signal = true;
     world.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
-    assert_eq!(expect(&world, following(), 823), written("a", &[], 0, Some("7")));
+    let raced = |key: SyncView| Memory {
+        durability: Durability { raced_by: Some(key), ..Durability::default() },
+        ..following()
+    };
+    let of_b = || raced(key("b", &["a", "c"], 0));
+    assert_eq!(expect(&world, of_b(), 823), written("a", &[], 0, Some("7")));
+    let release = Action::Store(StoreCall::Release { optime: None });
+    for other in [raced(key("b", &["a"], 0)), raced(key("b", &["a", "c"], 1)), raced(SyncView::default()), following()]
+    {
+        assert_eq!(expect(&world, other, 823), release, "the race was held by another key (seed 200065428)");
+    }
     world.store.changed = true;
     world.store.in_flight = Some(StoreCallKind::Load);
-    assert!(matches!(expect(&world, following(), 823), Action::Wait { .. }), "what was read may be old");
+    assert!(matches!(expect(&world, of_b(), 823), Action::Wait { .. }), "what was read may be old");
     (world.store.changed, world.store.in_flight) = (false, None);
     update(&mut world, |cluster| cluster.sync = key("a", &[], 0));
     assert_eq!(expect(&world, following(), 825), Action::Begin(Task::Promote));
     let quorum = Settings { synchronous_mode: SynchronousMode::Quorum, ..settings() };
     world.settings = Arc::new(quorum);
     update(&mut world, |cluster| cluster.sync = key("b", &["a", "c"], 1));
-    let mut memory = following();
+    let mut memory = raced(key("b", &["a", "c"], 1));
     let claimed = written("a", &["b", "c"], 1, Some("7"));
     assert_eq!(decide(&world, &mut memory).action, claimed, "SYNC-13: the former leader votes in our place");
     let version = Some(Version("8".into()));
@@ -414,4 +424,46 @@ fn a_server_that_was_primary_comes_up_waiting_for_whom_the_key_names() {
     let mut standby = Memory { race: Some(race), ..leading("b") };
     decide(&view(on(), Some("b"), key("b", &["a"], 0)), &mut standby);
     assert_eq!(standby.durability.names.as_deref(), Some(""), "a standby waits for nobody");
+}
+
+/// Who reads that its lock is not there any more leaves the keys alone: others may have led since (seed 300060463).
+#[test]
+fn a_leader_whose_lock_is_gone_writes_no_key() {
+    let mut world = view(on(), Some("a"), key("c", &["b"], 0));
+    streaming(&mut world, "", &[]);
+    assert!(matches!(expect(&world, leading(""), 841), Action::Store(StoreCall::WriteSync { .. })));
+    let later = NOW + Duration::from_millis(1);
+    let (cluster, _) = world.store.snapshot.clone().expect("it was read");
+    let without = ClusterView { leader: None, ..(*cluster).clone() };
+    world.store.snapshot = Some((Arc::new(without.clone()), later));
+    let verdict = decide(&world, &mut leading(""));
+    assert!(matches!(verdict.action, Action::Wait { .. }), "{verdict:?}");
+    world.store.snapshot = Some((Arc::new(without), NOW - Duration::from_millis(1)));
+    assert!(matches!(expect(&world, leading(""), 841), Action::Store(StoreCall::WriteSync { .. })), "read before");
+}
+
+/// SYNC-02: whose data are gone while commits count on them does not come back with a copy of somebody who has less, and
+/// so with fewer commits than the sync key says of it (seed 300118051).
+#[test]
+fn who_is_counted_on_is_made_anew_from_the_leader_itself() {
+    let mut empty = view(on(), Some("b"), key("b", &["a"], 0));
+    empty.server.postmaster = None;
+    empty.server.status = None;
+    empty.server.data_directory = DataDirectory::Empty;
+    update(&mut empty, |cluster| {
+        cluster.members[2].tags = Tags { raw: vec![("clonefrom".to_owned(), Scalar::Bool(true))] };
+    });
+    let source = |action: Action| match action {
+        Action::Begin(Task::Clone { source, only_basebackup }) => (source.expect("there is one").name, only_basebackup),
+        other => panic!("{other:?}"),
+    };
+    let mut memory = Memory::default();
+    assert!(matches!(decide(&empty, &mut memory).action, Action::Wait { .. }), "the leader is to take it out first");
+    let mut patient = empty.clone();
+    patient.now = NOW + patient.settings.loop_wait * 2;
+    patient.store.snapshot = empty.store.snapshot.clone().map(|(cluster, _)| (cluster, patient.now));
+    patient.store.member_written_at = Some(patient.now);
+    assert_eq!(source(expect(&patient, memory, 540)), ("b".to_owned(), true), "a strict one may have nobody else");
+    update(&mut empty, |cluster| cluster.sync = key("b", &["c"], 0));
+    assert_eq!(source(expect(&empty, Memory::default(), 540)), ("c".to_owned(), false));
 }

@@ -4,7 +4,6 @@ use super::TlsError;
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::zeroize::Zeroizing;
 use pkcs8::{EncryptedPrivateKeyInfo, SecretDocument};
-use regent_core::model::Secret;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::Path;
@@ -15,12 +14,15 @@ const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 /// How a key begins that was encrypted in the way from before PKCS #8.
 const OLD_ENCRYPTION: &str = "Proc-Type: 4,ENCRYPTED";
 
+/// A key as text, wiped out when it is dropped.
+pub type KeyText = Zeroizing<String>;
+
 /// Reads a private key. A password that is not needed is not used.
 ///
 /// # Errors
 ///
 /// When there is no key in the file, or the password does not open it.
-pub fn private_key(path: &Path, password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub fn private_key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = private_key_pem(path, password)?;
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| unusable(path, &error))
 }
@@ -30,14 +32,14 @@ pub fn private_key(path: &Path, password: Option<&Secret>) -> Result<PrivateKeyD
 /// # Errors
 ///
 /// When the file cannot be read, or the password does not open its key.
-pub fn private_key_pem(path: &Path, password: Option<&Secret>) -> Result<Zeroizing<String>, TlsError> {
+pub fn private_key_pem(path: &Path, password: Option<&str>) -> Result<KeyText, TlsError> {
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| unusable(path, &error))?);
     if text.contains(OLD_ENCRYPTION) {
         let hint = "its key is encrypted in an old way; `openssl pkcs8 -topk8` makes it a usable one";
         return Err(unusable(path, &hint));
     }
     let Some(block) = encrypted_block(&text) else { return Ok(text) };
-    let Some(Secret(password)) = password else {
+    let Some(password) = password else {
         return Err(unusable(path, &"its key is encrypted, and no password is configured"));
     };
     let (_, document) = SecretDocument::from_pem(block).map_err(|error| unusable(path, &error))?;
@@ -75,8 +77,7 @@ mod tests {
         let check = |text: &str, password: Option<&str>, opens: bool| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
-            let password = password.map(|password| Secret(password.to_owned()));
-            let read = private_key(file.path(), password.as_ref());
+            let read = private_key(file.path(), password);
             assert_eq!(read.ok().map(|read| read.secret_der().to_vec()), opens.then(|| plain.clone()), "{password:?}");
         };
         check(&encrypted, Some("right"), true);
