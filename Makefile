@@ -2,8 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-etcd setup-peers setup-kubernetes components demo test simulate faults drills fuzz screenshots lint deny bench \
-        bench-restore install pages deb deb-check
+.PHONY: help setup setup-etcd setup-peers setup-kubernetes components demo test simulate faults drills fuzz screenshots \
+        lint deny bench bench-restore install pages deb deb-check container-check
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -58,6 +58,7 @@ help:
 	@echo 'make bench    the figures, beside Patroni: write gaps, memory, health checks    BENCH="--only switchover"'
 	@echo 'make install  programs and plugins                       PREFIX=/usr/local PATRONICTL=1'
 	@echo 'make deb      a Debian package; make deb-check installs it in a fresh system'
+	@echo 'make container-check  the container image, made without a registry and tried'
 
 # PostgreSQL and what the build needs: installed where we may, otherwise named.
 setup:
@@ -206,3 +207,8 @@ deb:
 # In a system of its own: is all there, do the programs run, is the unit sound, does nothing stay. Needs root.
 deb-check:
 	host/packaging/debian-check.sh $(TARGET)/package/*.deb
+
+# The image of the Containerfile with the programs of PROFILE, made without a registry, and a member in it. Needs root,
+# buildah and debootstrap.
+container-check:
+	host/packaging/container-check.sh $(TARGET)/$(PROFILE)

@@ -322,7 +322,8 @@ async fn check_secrets(cluster: &Cluster) -> Result<()> {
                 texts.push((format!("the environment of {pid}"), String::from_utf8_lossy(&environment).into_owned()));
             }
         }
-        for path in ["/", "/patroni", "/cluster", "/config", "/history", "/metrics", "/journal", "/reload"] {
+        let pages = ["/", "/patroni", "/cluster", "/config", "/history", "/metrics", "/journal", "/reload", "/failsafe"];
+        for path in pages.into_iter().chain(["/dashboard/node", "/dashboard/state", "/openapi.json"]) {
             texts.push((format!("{path} of {}", node.name), admin(node, path).await?.body));
         }
         let good = std::fs::read_to_string(&node.layout.config_path)?;
@@ -339,8 +340,10 @@ async fn check_secrets(cluster: &Cluster) -> Result<()> {
         let output = typed(node, "regent-itself", &["validate", "-i", "-p", &path], "", &[]).await?;
         texts.push(("the configuration as it is shown".to_owned(), said(&output)));
     }
-    let output = cluster.regentctl(&["show-config"]).await?;
-    texts.push(("show-config".to_owned(), said(&output)));
+    let key = "postgresql.authentication.superuser.password";
+    for words in [&["show-config"][..], &["doctor"], &["why"], &["history", "--explain"], &["config", "explain", key]] {
+        texts.push((words.join(" "), said(&cluster.regentctl(words).await?)));
+    }
     for (place, text) in &texts {
         for secret in SECRETS {
             ensure!(!text.contains(secret), "{secret} is in {place}: {text}");
