@@ -322,7 +322,8 @@ async fn check_secrets(cluster: &Cluster) -> Result<()> {
                 texts.push((format!("the environment of {pid}"), String::from_utf8_lossy(&environment).into_owned()));
             }
         }
-        let pages = ["/", "/patroni", "/cluster", "/config", "/history", "/metrics", "/journal", "/reload", "/failsafe"];
+        let pages =
+            ["/", "/patroni", "/cluster", "/config", "/history", "/metrics", "/journal", "/reload", "/failsafe"];
         for path in pages.into_iter().chain(["/dashboard/node", "/dashboard/state", "/openapi.json"]) {
             texts.push((format!("{path} of {}", node.name), admin(node, path).await?.body));
         }

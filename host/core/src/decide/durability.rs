@@ -113,6 +113,9 @@ pub(super) fn next_step(case: &Case<'_>) -> Option<Step> {
         return None;
     }
     let names = StandbyNames::parse(&monitoring.synchronous_standby_names).unwrap_or_default();
+    if case.memory.durability.is_being_told(&names, case.view) {
+        return None;
+    }
     let key = &case.fresh_cluster()?.sync;
     if key.is_led_by(case.me()) && case.memory.durability.may_change(key) {
         let sync = SyncState { leader: case.me().to_owned(), standbys: key.standbys.clone(), quorum: key.quorum };

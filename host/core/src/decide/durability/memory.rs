@@ -93,6 +93,13 @@ impl Durability {
         }
     }
 
+    /// The server was told just now and shows other names: it may wait for either, so the key stays as it is. One that
+    /// shows them for longer does not listen, say because somebody else's value counts, and is taken at its word.
+    pub(super) fn is_being_told(&self, shown: &StandbyNames, view: &View) -> bool {
+        let told = self.names.as_deref().and_then(StandbyNames::parse);
+        told.is_some_and(|told| !told.means(shown)) && view.now < self.set_at + view.settings.loop_wait
+    }
+
     /// A write of the key as it was read may come yet: it has to be written once more, so that only one of both can be
     /// carried out.
     pub(super) fn may_change(&self, key: &SyncView) -> bool {

@@ -132,6 +132,23 @@ fn the_key_forgets_first_and_postgresql_follows() {
     assert_eq!(expect(&world, leading(""), 842), written("a", &[], 0, Some("7")), "PostgreSQL does not wait for it");
 }
 
+/// A server that was told may wait for either: the key does not follow what it shows at that moment (seed 300217934).
+#[test]
+fn the_key_stays_while_the_server_is_being_told() {
+    let quorum = Settings { synchronous_mode: SynchronousMode::Quorum, ..settings() };
+    let mut world = view(quorum, Some("a"), key("a", &["b", "c"], 1));
+    streaming(&mut world, "ANY 1 (b)", &[("b", "quorum", 100)]);
+    let told = |ago: Duration| {
+        let mut memory = leading("ANY 1 (b)");
+        memory.durability.names = Some("ANY 1 (b,c)".into());
+        memory.durability.set_at = NOW - ago;
+        memory
+    };
+    assert!(matches!(expect(&world, told(Duration::ZERO), 890), Action::Wait { .. }));
+    let long = world.settings.loop_wait;
+    assert_eq!(expect(&world, told(long), 845), written("a", &["b"], 0, Some("7")), "it does not listen");
+}
+
 /// The answer to a write of the key may be lost although the write was not.
 #[test]
 fn nothing_is_told_to_postgresql_while_the_key_may_be_changing() {
