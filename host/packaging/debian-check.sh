@@ -32,7 +32,7 @@ mkdir -p "$root/etc/postgresql-common"
 echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.conf"
 cp "$package" "$root/regent.deb"
 inside apt-get update -q >&2
-inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -q /regent.deb postgresql systemd >&2
+inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends /regent.deb postgresql systemd >&2
 
 say "what the package holds"
 inside dpkg -L regent | sort
