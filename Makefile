@@ -154,7 +154,7 @@ fuzz:
 
 bench: export REGENT_BIN_DIR := $(abspath $(TARGET))/release
 bench: setup-peers components
-	$(CARGO) build --release -p regent -p regent-dcs-local -p regent-dcs-etcd3
+	$(CARGO) build --release -p regent $(PLUGINS:%=-p regent-dcs-%)
 	$(CARGO) run --release -p regent-bench -- $(BENCH)
 	$(if $(BENCH),,tests/bench/restore.sh $(MEGABYTES))
 

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How long a cluster may take to come up, or to be whole again.
 pub const HEALTHY: Duration = Duration::from_secs(120);
 
+/// So many loops are watched where nothing happens.
+pub const LOOPS: u64 = 15;
+
 /// How long a start took.
 pub struct Start {
     /// Until a server took writes.

@@ -90,6 +90,17 @@ metrics! {
     METHODS_USUAL: "methods.usual", "replica made by pg_basebackup: resident memory", Mebibytes;
     METHODS_COMPONENT: "methods.component", "replica made by a component: resident memory", Mebibytes;
     METHODS_MORE: "methods.more", "replica made by a component: memory more than that", Mebibytes;
+    STORES_LOCAL_RSS: "stores.local.rss", "idle leader on local: resident memory", Mebibytes;
+    STORES_ETCD_RSS: "stores.etcd.rss", "idle leader on etcd (v2 API): resident memory", Mebibytes;
+    STORES_ETCD3_RSS: "stores.etcd3.rss", "idle leader on etcd3: resident memory", Mebibytes;
+    STORES_CONSUL_RSS: "stores.consul.rss", "idle leader on consul: resident memory", Mebibytes;
+    STORES_ZOOKEEPER_RSS: "stores.zookeeper.rss", "idle leader on zookeeper: resident memory", Mebibytes;
+    STORES_KUBERNETES_RSS: "stores.kubernetes.rss", "idle leader on kubernetes: resident memory", Mebibytes;
+    STORES_ETCD: "stores.etcd.requests", "idle on etcd (v2 API): requests a loop and node", Rate;
+    STORES_ETCD3: "stores.etcd3.requests", "idle on etcd3: requests a loop and node", Rate;
+    STORES_CONSUL: "stores.consul.requests", "idle on consul: requests a loop and node", Rate;
+    STORES_ZOOKEEPER: "stores.zookeeper.requests", "idle on zookeeper: packets a loop and node", Rate;
+    STORES_KUBERNETES: "stores.kubernetes.requests", "idle on kubernetes: requests a loop and node", Rate;
     SWITCHOVER_GAP: "switchover.gap", "switchover: no write", Milliseconds;
     SWITCHOVER_ANSWER: "switchover.answer", "switchover: answer to the request", Milliseconds;
     SWITCHOVER_WHOLE: "switchover.whole", "switchover: old leader streams again", Milliseconds;

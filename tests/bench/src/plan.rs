@@ -18,6 +18,7 @@ const GROUPS: [(Timing, &[Scenario]); 3] = [
             Scenario::Health,
             Scenario::Flood,
             Scenario::Methods,
+            Scenario::Stores,
             Scenario::Switchover,
             Scenario::Crash,
             Scenario::Death,
@@ -80,6 +81,7 @@ async fn run_group(
         let apart = match scenario {
             Scenario::Flood => Some(scenarios::flood::run(system, timing, local, rounds, results).await),
             Scenario::Methods => Some(scenarios::methods::run(system, timing, local, rounds, results).await),
+            Scenario::Stores => Some(scenarios::stores::run(system, timing, results).await),
             _ => None,
         };
         if let Some(ended) = apart {

@@ -1,8 +1,7 @@
 //! The systems under test: how a cluster of either is made. What is measured knows only the cluster.
 
 use anyhow::{Context, Result};
-use regent_harness::Dcs;
-use regent_harness::{Cluster, ClusterBuilder, peer};
+use regent_harness::{Cluster, ClusterBuilder, Dcs, peer};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,6 +68,11 @@ pub fn builder(system: System, timing: Timing, local: bool) -> ClusterBuilder {
         System::Regent => builder.dcs(Dcs::Etcd3),
         System::Patroni => builder.peers(&[0, 1, 2]),
     }
+}
+
+/// The same of Regent on any store.
+pub fn on(dcs: Dcs, timing: Timing) -> ClusterBuilder {
+    Cluster::builder(SCOPE).dynamic(timing.dynamic()).dcs(dcs)
 }
 
 /// Checks that what will be measured is there, before half of it was.

@@ -83,6 +83,19 @@ impl Backing {
         }
     }
 
+    /// How many requests its clients have sent it so far, as it counts them itself; `None`: it does not count. A stream is
+    /// one, when it ends.
+    pub async fn requests(&self) -> Result<Option<f64>> {
+        Ok(match self {
+            Self::Embedded(_) => None,
+            Self::Etcd(etcd, "etcd") => Some(etcd.plain_requests().await?),
+            Self::Etcd(etcd, _) => Some(etcd.requests().await?.values().sum()),
+            Self::Consul(consul) => Some(consul.requests().await?),
+            Self::ZooKeeper(zookeeper) => Some(zookeeper.requests().await?),
+            Self::Kubernetes(kubernetes) => Some(kubernetes.requests().await?),
+        })
+    }
+
     /// Keeps it from answering until the returned value is dropped.
     pub fn take_away(&self) -> Result<StoreOutage> {
         match self {

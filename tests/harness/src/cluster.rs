@@ -469,6 +469,14 @@ impl Cluster {
         self.store.path()
     }
 
+    /// How many requests the store has had so far; `None`: it does not count.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn store_requests(&self) -> Result<Option<f64>> {
+        self.store.requests().await
+    }
+
     /// The etcd that the cluster is on, if it is.
     pub fn etcd(&self) -> Option<&Etcd> {
         if let Backing::Etcd(etcd, _) = &self.store { Some(etcd) } else { None }

@@ -11,7 +11,7 @@ use crate::folder::Folder;
 use crate::os::ports::{self, Port};
 use crate::os::reaper;
 use crate::os::user::Account;
-use crate::{http, wait};
+use crate::{http, metrics, wait};
 
 /// How long it may take to come up, or to answer.
 const UP: Duration = Duration::from_secs(60);
@@ -48,6 +48,8 @@ impl Consul {
         let mut command = Command::new(placed);
         command.args(["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-dns-port=-1", "-grpc-port=-1"]);
         command.arg(format!("-http-port={}", http.number)).arg(format!("-serf-lan-port={}", lan.number));
+        // Otherwise it does not count.
+        command.arg("-hcl=telemetry { prometheus_retention_time = \"24h\", disable_hostname = true }");
         command.arg("-serf-wan-port=-1").arg(format!("-server-port={}", rpc.number));
         command.current_dir(folder.root()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let pid = reaper::spawn(folder.account().apply(&mut command)).context("cannot start consul")?;
@@ -68,6 +70,18 @@ impl Consul {
     /// Its process id.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// How many requests it has answered; those for its figures are left out.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn requests(&self) -> Result<f64> {
+        let text = self.get("/v1/agent/metrics?format=prometheus").await?;
+        let counts = |name: &str| {
+            name.starts_with("consul_http_") && name.ends_with("_count") && !name.contains("v1_agent_metrics")
+        };
+        Ok(metrics::sum(&text, counts))
     }
 
     /// What it answers.

@@ -13,7 +13,7 @@ use crate::folder::Folder;
 use crate::os::ports::{self, Port};
 use crate::os::user::Account;
 use crate::os::{process, reaper};
-use crate::{http, wait};
+use crate::{http, metrics, wait};
 
 /// How long it may take to come up, to go, or to answer.
 const UP: Duration = Duration::from_secs(20);
@@ -140,6 +140,14 @@ impl Etcd {
     /// When it does not answer.
     pub async fn messages(&self) -> Result<Counts> {
         Ok(count(&self.get("/metrics").await?, "grpc_server_msg_received_total"))
+    }
+
+    /// How many requests of its older API it has taken.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn plain_requests(&self) -> Result<f64> {
+        Ok(metrics::sum(&self.get("/metrics").await?, |name| name == "etcd_http_received_total"))
     }
 
     async fn get(&self, path: &str) -> Result<String> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::metrics;
+
 #[path = "../../../plugins/kubernetes/tests/support/server.rs"]
 #[allow(dead_code, unreachable_pub, reason = "its other half is for the backend's own tests")]
 mod server;
@@ -78,6 +80,21 @@ impl Kubernetes {
     /// When the server does not do it.
     pub async fn take_rights_away(&self) -> Result<()> {
         self.ask("DELETE", "/apis/rbac.authorization.k8s.io/v1", "rolebindings/regent").await.map(drop)
+    }
+
+    /// How many requests for objects of clusters it has answered.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn requests(&self) -> Result<f64> {
+        const KINDS: [&str; 4] = ["endpoints", "configmaps", "pods", "services"];
+        let server = Arc::clone(&self.server);
+        let text = tokio::task::spawn_blocking(move || server.metrics(ADMIN)).await??;
+        let ours = |line: &str| {
+            let of = |kind: &str| line.contains(&format!("resource=\"{kind}\""));
+            line.starts_with("apiserver_request_total{") && KINDS.into_iter().any(of)
+        };
+        Ok(text.lines().filter(|line| ours(line)).filter_map(metrics::value).sum())
     }
 
     async fn ask(&self, method: &'static str, group: &str, object: &str) -> Result<Value> {

@@ -38,6 +38,7 @@ pub mod exhibitor;
 pub mod folder;
 pub mod http;
 pub mod kubernetes;
+mod metrics;
 pub mod node;
 pub mod os;
 pub mod peer;

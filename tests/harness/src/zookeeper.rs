@@ -84,6 +84,16 @@ impl ZooKeeper {
         self.pid
     }
 
+    /// How many packets its clients have sent it, pings too.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn requests(&self) -> Result<f64> {
+        let answer = self.command("mntr").await?;
+        let count = answer.lines().find_map(|line| line.strip_prefix("zk_packets_received"));
+        count.and_then(|count| count.trim().parse().ok()).context("it does not say how many packets it received")
+    }
+
     /// What it answers to one of its commands of four letters.
     ///
     /// # Errors

@@ -228,13 +228,30 @@ impl ApiServer {
 
     /// What it answers: the status and the body. On a thread of its own, for tests may have a runtime already.
     pub fn ask(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
+        let (status, bytes) = self.ask_for_bytes(token, method, path, body)?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+    }
+
+    /// What it counts, in the text form of Prometheus.
+    pub fn metrics(&self, token: &str) -> std::io::Result<String> {
+        let (_, bytes) = self.ask_for_bytes(token, "GET", "/metrics", None)?;
+        String::from_utf8(bytes).map_err(Error::other)
+    }
+
+    fn ask_for_bytes(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> std::io::Result<(u16, Vec<u8>)> {
         std::thread::scope(|scope| {
             let asking = scope.spawn(|| self.ask_here(token, method, path, body));
             asking.join().expect("it does not panic")
         })
     }
 
-    fn ask_here(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
+    fn ask_here(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Vec<u8>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut config = Config::new(format!("https://{}", self.address()).parse().map_err(Error::other)?);
@@ -250,7 +267,7 @@ impl ApiServer {
             let answer = answer.map_err(Error::other)?;
             let status = answer.status().as_u16();
             let bytes = answer.into_body().collect().await.map_err(Error::other)?.to_bytes();
-            Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+            Ok((status, bytes.to_vec()))
         })
     }
 }

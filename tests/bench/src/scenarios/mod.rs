@@ -9,6 +9,7 @@ mod idle;
 pub mod methods;
 mod outage;
 pub mod startup;
+pub mod stores;
 mod switchover;
 
 use crate::bed::Bed;
@@ -23,6 +24,7 @@ pub enum Scenario {
     Health,
     Flood,
     Methods,
+    Stores,
     Switchover,
     Crash,
     Handover,
@@ -34,12 +36,13 @@ pub enum Scenario {
 }
 
 /// All of them, in the order of the table.
-const ALL: [Scenario; 13] = [
+const ALL: [Scenario; 14] = [
     Scenario::Startup,
     Scenario::Idle,
     Scenario::Health,
     Scenario::Flood,
     Scenario::Methods,
+    Scenario::Stores,
     Scenario::Switchover,
     Scenario::Crash,
     Scenario::Handover,
@@ -64,6 +67,7 @@ impl Scenario {
             Self::Health => "health",
             Self::Flood => "flood",
             Self::Methods => "methods",
+            Self::Stores => "stores",
             Self::Switchover => "switchover",
             Self::Crash => "crash",
             Self::Handover => "handover",
@@ -86,7 +90,7 @@ impl Scenario {
             Self::Startup | Self::Idle => idle::run(bed, results).await,
             Self::Health => health::run(bed, rounds, results).await,
             // On nodes of their own, which the plan starts.
-            Self::Flood | Self::Methods => Ok(()),
+            Self::Flood | Self::Methods | Self::Stores => Ok(()),
             Self::Switchover => switchover::run(bed, rounds, results).await,
             Self::Crash => crash::in_place(bed, rounds, results).await,
             Self::Handover => crash::handed_over(bed, rounds, results).await,
