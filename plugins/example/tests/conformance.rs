@@ -74,6 +74,7 @@ fn it_keeps_the_contract() {
         // Regent's kit, if it is installed or named, starts members in processes of their own.
         command: std::env::var_os("REGENT_KIT").filter(|kit| !kit.is_empty()).map(PathBuf::from),
         soak: Duration::ZERO,
+        prepare: None,
     };
     let report = run(&options).expect("the kit runs");
     for outcome in &report.outcomes {
