@@ -62,10 +62,12 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
 }
 
 /// Where a disk is lost or wiped, those who remain may lack commits, or not know that they have them all: then nobody
-/// leads until an operator says so, and that is right. The same goes for a member that an operator forced to lead though it
-/// was too far behind, if it is lost before it has published its own position. And a strict cluster waits for a standby that left its leader's
-/// history, or does not want to be one, where nothing allows to mend it (a rewind may also have been cut off for good), or
-/// nothing shows it: both are on timelines of one number.
+/// leads until an operator says so, and that is right. The same goes for a member that an operator forced to lead though
+/// it was too far behind, if it is lost before it has published its own position.
+///
+/// And a strict cluster waits for a standby that left its leader's history, or does not want to be one, where nothing
+/// allows to mend it (a rewind may also have been cut off for good), or nothing shows it: both are on timelines of one
+/// number.
 fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let settings = world.store.dynamic.over(&plan.settings);
     let promised = settings.synchronous_mode != SynchronousMode::Off;

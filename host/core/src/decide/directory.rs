@@ -200,9 +200,15 @@ pub(super) fn give_back(case: &mut Case<'_>) -> Decision {
 }
 
 fn clone(case: &mut Case<'_>) -> Decision {
-    if !is_empty(case) || case.paused() {
+    if !is_empty(case) {
+        case.memory.counted_on_since = None;
         return None;
     }
+    if case.paused() {
+        return None;
+    }
+    // What is not known at this moment does not begin the wait anew.
+    case.fresh_cluster()?;
     let counting = counting_leader(case);
     let since = counting.is_some().then(|| case.memory.counted_on_since.unwrap_or(case.view.now));
     case.memory.counted_on_since = since;

@@ -81,10 +81,10 @@ fn remembered_moments(view: &View, memory: &Memory) -> impl Iterator<Item = Mome
     let handover = memory.handover.as_ref().map(|handover| handover.probe_again_at);
     let set = memory.durability.set_at + settings.loop_wait;
     let failsafe = super::failsafe::next_round(view, memory.failsafe_asked_at);
-    let forgotten = Some(view.started_at + settings.ttl);
+    let forgotten = view.started_at + settings.ttl;
     let counted_on = memory.counted_on_since.map(|since| since + settings.loop_wait * 2);
-    let waits = [mark, leaving, memory.barred_until, race, handover, failsafe, forgotten, counted_on];
-    [memory.task_not_before, set]
+    let waits = [mark, leaving, memory.barred_until, race, handover, failsafe, counted_on];
+    [memory.task_not_before, set, forgotten]
         .into_iter()
         .chain(waits.into_iter().flatten())
         .chain(backoff.into_iter().flatten())

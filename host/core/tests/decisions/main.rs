@@ -10,6 +10,7 @@ mod history;
 mod late;
 mod leading;
 mod maintenance;
+mod race;
 mod site;
 mod situation;
 mod watchdog;

@@ -3,6 +3,7 @@
 use crate::testing::{self, NOW, settings};
 use regent_core::decide::{Action, Divergence, Memory, decide};
 use regent_core::model::*;
+use std::sync::Arc;
 
 pub const POSTMASTER: Postmaster = Postmaster { pid: 4711, start_ticks: 1 };
 
@@ -49,4 +50,42 @@ pub fn expect(view: &View, mut memory: Memory, rule: u16) -> Action {
 
 pub fn is_stop(action: &Action, wanted: StopMode) -> bool {
     matches!(action, Action::Preempt(Task::Stop { mode, .. }) | Action::Begin(Task::Stop { mode, .. }) if *mode == wanted)
+}
+
+/// The same view of another cluster document.
+pub fn with_cluster(mut view: View, change: impl FnOnce(&mut ClusterView)) -> View {
+    let (cluster, at) = view.store.snapshot.clone().expect("every view has one");
+    let mut cluster = (*cluster).clone();
+    change(&mut cluster);
+    view.store.snapshot = Some((Arc::new(cluster), at));
+    view
+}
+
+pub fn with_settings(mut view: View, change: impl FnOnce(&mut Settings)) -> View {
+    let mut changed = settings();
+    change(&mut changed);
+    view.settings = Arc::new(changed);
+    view
+}
+
+pub fn tags(name: &str, value: Scalar) -> Tags {
+    Tags { raw: vec![(name.to_owned(), value)] }
+}
+
+pub fn failover(
+    leader: Option<&str>,
+    candidate: Option<&str>,
+    scheduled_at: Option<WallTime>,
+) -> Option<FailoverRequest> {
+    let version = Version("7".into());
+    Some(FailoverRequest {
+        leader: leader.map(Into::into),
+        candidate: candidate.map(Into::into),
+        scheduled_at,
+        version,
+    })
+}
+
+pub fn status(position: u64) -> MemberStatus {
+    MemberStatus { in_recovery: true, position: Lsn(position), timeline: Some(Timeline(1)), ..MemberStatus::default() }
 }

@@ -60,21 +60,24 @@ pub(super) fn title(row: &[Value]) -> String {
     format!("To timeline {next}, led by {leader}, {}:", text(3))
 }
 
-/// What was decided around each promotion: after the one before it, as far as that is near.
+/// What was decided around each promotion: between the one before it and the one after it, as far as that is near.
+/// What came just after one promotion and led to the next is told with both.
 pub(super) fn explained(rows: &[Vec<Value>], remembered: &[Decision]) -> Vec<Vec<String>> {
-    let mut since = None;
-    let mut told = Vec::new();
-    for row in rows {
-        let at = row.get(3).and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
-        told.push(at.map_or_else(|| vec!["when it was is not known".to_owned()], |at| lines(at, since, remembered)));
-        since = at;
-    }
-    told
+    let times: Vec<Option<Timestamp>> = rows.iter().map(|row| row.get(3)?.as_str()?.parse().ok()).collect();
+    let told = |(place, at): (usize, &Option<Timestamp>)| {
+        let Some(at) = *at else { return vec!["when it was is not known".to_owned()] };
+        let before = place.checked_sub(1).and_then(|place| times[place]);
+        let after = times.get(place + 1).copied().flatten();
+        let begin = before.map_or(at - BEFORE, |before| before.max(at - BEFORE));
+        let end = after.map_or(at + AFTER, |after| after.min(at + AFTER));
+        lines(begin, end, remembered)
+    };
+    times.iter().enumerate().map(told).collect()
 }
 
-fn lines(at: Timestamp, since: Option<Timestamp>, remembered: &[Decision]) -> Vec<String> {
-    let begin = since.map_or(at - BEFORE, |since| (at - BEFORE).max(since + AFTER));
-    let near = |decision: &&Decision| decision.at > begin && decision.at <= at + AFTER;
+/// The decisions later than `begin` and not later than `end`.
+fn lines(begin: Timestamp, end: Timestamp, remembered: &[Decision]) -> Vec<String> {
+    let near = |decision: &&Decision| decision.at > begin && decision.at <= end;
     let found: Vec<_> = remembered.iter().filter(near).map(|decision| decision.line.clone()).collect();
     match found.len() {
         0 => vec!["no member remembers what was decided then".to_owned()],
@@ -113,7 +116,11 @@ mod tests {
         let nothing = "no member remembers what was decided then";
         assert_eq!(explained(&[row.to_vec()], &[]), [[nothing]]);
         let earlier = [json!(1), json!(1), json!("x"), json!("2026-11-21T10:01:31+00:00")];
-        assert_eq!(explained(&[earlier.to_vec(), row.to_vec()], &remembered)[1], [nothing], "that was the one before");
+        assert_eq!(
+            explained(&[earlier.to_vec(), row.to_vec()], &remembered),
+            [&near[..], &near[1..]],
+            "close together"
+        );
         assert_eq!(explained(&[vec![json!(1)]], &remembered), [["when it was is not known"]]);
         assert!(decision("b", &json!({"at": "2026-11-21T10:01:30Z", "action": "wait"})).is_none());
         assert_eq!(title(&[json!(1)]), "To timeline 2, led by a leader of then, :");

@@ -494,6 +494,9 @@ fn who_is_counted_on_is_made_anew_from_the_leader_itself() {
     patient.store.snapshot = empty.store.snapshot.clone().map(|(cluster, _)| (cluster, patient.now));
     patient.store.member_written_at = Some(patient.now);
     assert_eq!(source(expect(&patient, memory, 540)), ("b".to_owned(), true), "a strict one may have nobody else");
+    let mut restless = Memory { counted_on_since: Some(NOW - Duration::from_secs(1)), ..Memory::default() };
+    decide(&View { store: StoreView { changed: true, ..empty.store.clone() }, ..empty.clone() }, &mut restless);
+    assert_eq!(restless.counted_on_since, Some(NOW - Duration::from_secs(1)), "news do not begin the wait anew");
     update(&mut empty, |cluster| cluster.sync = key("b", &["c"], 0));
     assert_eq!(source(expect(&empty, Memory::default(), 540)), ("c".to_owned(), false));
 }
