@@ -17,6 +17,8 @@ command -v debootstrap >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get inst
 mirror="$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
     /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | head -1 || true)"
 root="$(mktemp -d /var/tmp/regent-deb.XXXXXX)"
+# What would be nobody's root directory is that of users who are not root.
+chmod 755 "$root"
 inside() { LC_ALL=C.UTF-8 chroot "$root" "$@"; }
 clean() { umount -l "$root/proc" 2>/dev/null || true; rm -rf "$root"; }
 trap clean EXIT
@@ -64,12 +66,14 @@ postgresql:
     replication: {username: replicator, password: example-too}
 YAML
 # As the unit starts it.
-inside setpriv --reuid=postgres --regid=postgres --init-groups /usr/bin/regent /etc/regent/regent.yml \
+as_postgres() { inside setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
+as_postgres /usr/bin/regent /etc/regent/regent.yml \
     >"$root/var/log/regent.log" 2>&1 &
 daemon=$!
 led=no
 for _ in $(seq 120); do
-    if inside regentctl -c /etc/regent/regent.yml list -f tsv 2>/dev/null | grep -q 'Leader.running'; then led=yes; break; fi
+    if as_postgres regentctl -c /etc/regent/regent.yml list -f tsv 2>/dev/null | grep -q 'Leader.running'; then led=yes; break; fi
+    kill -0 "$daemon" 2>/dev/null || break
     sleep 1
 done
 kill -TERM "$(pgrep -P "$daemon" || echo "$daemon")" 2>/dev/null || true

@@ -2,17 +2,18 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | config | tls |
+//! | config | numbers, tls |
 //! | telemetry | |
+//! | numbers | |
 //! | tls | |
 //! | postgres | telemetry, tls |
 //! | fence | telemetry |
-//! | dcs | telemetry |
+//! | dcs | numbers, telemetry |
 //! | methods | postgres, telemetry |
 //! | observe | postgres, dcs |
 //! | act | postgres, dcs, methods, fence, config, observe |
 //! | agent | observe, act, fence, telemetry, dcs, postgres, config, methods |
-//! | api | config, telemetry, agent, tls |
+//! | api | config, numbers, telemetry, agent, tls |
 //! | ctl | config, dcs, telemetry, tls |
 //! | demo | config, ctl |
 //! | helpers | ctl |
@@ -33,6 +34,7 @@ pub mod demo;
 pub mod fence;
 pub mod helpers;
 pub mod methods;
+pub mod numbers;
 pub mod observe;
 pub mod plugin;
 pub mod ports;

@@ -19,8 +19,9 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Takes a new document from the store. Says whether anything changed; an invalid document changes nothing.
-    pub fn take_dynamic(&mut self, document: &serde_json::Value) -> bool {
+    /// Takes a new document from the store, with whole numbers in it that were too long for more than their digits.
+    /// Says whether anything changed; an invalid document changes nothing.
+    pub fn take_dynamic(&mut self, document: &serde_json::Value, long: &[String]) -> bool {
         let dynamic = match DynamicConfig::from_value(document.clone()) {
             Ok(dynamic) => dynamic,
             Err(error) => {
@@ -30,6 +31,9 @@ impl Configuration {
         };
         if self.dynamic.as_ref() == Some(&dynamic) {
             return false;
+        }
+        for path in long {
+            tracing::warn!("the store's {path} is a whole number of more than 64 bits: it is taken as text");
         }
         self.dynamic = Some(dynamic);
         self.rebuild()

@@ -106,7 +106,7 @@ impl Agent {
 
     fn take_snapshot(&mut self, snapshot: Arc<crate::dcs::Snapshot>, begun_at: Moment) {
         if let Some(document) = &snapshot.config {
-            let changed = self.parts.configuration.take_dynamic(document);
+            let changed = self.parts.configuration.take_dynamic(document, &snapshot.config_long);
             self.view.store.has_configuration = true;
             if changed {
                 self.configuration_changed();

@@ -6,7 +6,7 @@ use super::page::{self, Answer};
 use super::places::Seat;
 use super::routes::{self, Route};
 use super::{Shared, access, cluster, configuration, dashboard, failsafe, head, metrics, restart, switch};
-use crate::ports;
+use crate::{numbers, ports};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Uri, header};
@@ -74,8 +74,12 @@ impl Asked {
                 Optional::No => Err(page::error(411)),
             };
         }
-        match serde_json::from_slice(&self.body) {
-            Ok(Value::Object(object)) if !object.is_empty() || matches!(optional, Optional::Yes) => Ok(object),
+        let document = numbers::read(&self.body).map_err(|_| page::error(400))?;
+        if let Some(path) = document.long.first() {
+            return Err(page::text(400, &numbers::refusal(path)));
+        }
+        match document.value {
+            Value::Object(object) if !object.is_empty() || matches!(optional, Optional::Yes) => Ok(object),
             _ => Err(page::error(400)),
         }
     }

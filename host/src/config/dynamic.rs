@@ -1,6 +1,7 @@
 //! The dynamic configuration that all members share: the store's document, and its copy in the data directory.
 
 use super::redact::redacted;
+use crate::numbers;
 use serde_json::{Map, Value};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -45,12 +46,12 @@ impl DynamicConfig {
         Err(DynamicError::NotAnObject(kind))
     }
 
-    /// Reads a text.
+    /// Reads a text. A whole number of more than 64 bits becomes text.
     ///
     /// # Errors
     /// When it is no JSON, or no object.
     pub fn parse(text: &str) -> Result<DynamicConfig, DynamicError> {
-        DynamicConfig::from_value(serde_json::from_str(text).map_err(DynamicError::NotJson)?)
+        DynamicConfig::from_value(numbers::read(text.as_bytes()).map_err(DynamicError::NotJson)?.value)
     }
 
     /// As a document.
@@ -167,6 +168,13 @@ mod tests {
             let again = DynamicConfig::parse(&parsed.to_text()).unwrap();
             prop_assert_eq!(again.0["a"].as_f64().map(f64::to_bits), Some(number.to_bits()));
         }
+    }
+
+    /// Those beyond 64 bits keep their digits, as text.
+    #[test]
+    fn no_whole_number_loses_digits() {
+        let parsed = DynamicConfig::parse(r#"{"a":123456789012345678901234567890,"b":1e30}"#).unwrap();
+        assert_eq!(parsed.to_text(), r#"{"a":"123456789012345678901234567890","b":1e+30}"#);
     }
 
     #[test]

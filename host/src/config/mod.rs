@@ -58,3 +58,4 @@ pub use schema::Applied;
 pub use sources::Source;
 pub use time::{GivenTime, read_time};
 pub use validate::{Failure, Look, remarks, validate};
+pub use yaml::document;

@@ -120,6 +120,10 @@ impl Gathered {
                         let place = Place::File(file.clone(), Some(line));
                         self.warnings.push(format!("{place}{key} is given twice: the last one counts"));
                     }
+                    for (key, line) in parsed.long {
+                        let place = Place::File(file.clone(), Some(line));
+                        self.warnings.push(format!("{place}{key} has more than 64 bits: it is taken as text"));
+                    }
                     self.places.files.push((file, parsed.lines));
                 }
                 Err(error) => errors.push(error),

@@ -51,6 +51,8 @@ fn scalar(value: &Value) -> Option<Scalar> {
         Value::Bool(flag) => Scalar::Bool(*flag),
         Value::Number(number) => match number.as_i64() {
             Some(number) => Scalar::Integer(number),
+            // Beyond the numbers that a tag may be, it stays the text that it is.
+            None if number.is_u64() => Scalar::Text(number.to_string()),
             None => Scalar::Real(number.as_f64()?),
         },
         Value::String(text) => Scalar::Text(text.clone()),
@@ -84,9 +86,10 @@ mod tests {
     #[test]
     fn order_and_type_are_kept_and_what_says_nothing_is_left_out() {
         let (tags, warnings) = built(json!({
-            "z": "1", "clonefrom": true, "nosync": false, "a": 1.5, "noloadbalance": "", "nostream": "false", "y": null,
+            "l": u64::MAX, "z": "1", "clonefrom": true, "nosync": false, "a": 1.5, "noloadbalance": "", "nostream": "false", "y": null,
         }));
         let expected = [
+            ("l", Scalar::Text("18446744073709551615".into())),
             ("z", Scalar::Text("1".into())),
             ("clonefrom", Scalar::Bool(true)),
             ("a", Scalar::Real(1.5)),

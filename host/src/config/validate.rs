@@ -292,6 +292,26 @@ postgresql:
         assert!(found.contains(&"etcd3.hosts is not defined.".to_owned()), "{found:?}");
     }
 
+    /// OPS-30: one thread does all the work, so that there is none to size; a file that does it is taken, and checked.
+    #[test]
+    fn sizes_of_threads_are_taken_as_the_peer_takes_them() {
+        let sizes = |pool: u32, stack: u32, api: u32| {
+            let api = format!("10.0.0.1:8008, thread_pool_size: {api}}}");
+            let text = GOOD.replace("10.0.0.1:8008}", &api);
+            assert_ne!(text, GOOD);
+            failures(&format!("{text}thread_pool_size: {pool}\nthread_stack_size: {stack}\n"))
+        };
+        assert_eq!(sizes(5, 65_536, 1), [""; 0]);
+        assert_eq!(sizes(64, 524_288, 40), [""; 0]);
+        let mut wrong = sizes(4, 65_535, 0);
+        wrong.sort();
+        assert_eq!(
+            wrong,
+            ["restapi.thread_pool_size 0", "thread_pool_size 4", "thread_stack_size 65535"]
+                .map(|what| format!("{what} didn't pass validation: Wrong value"))
+        );
+    }
+
     #[test]
     fn wrong_values_are_shown_with_their_path() {
         let check = |more: &str, expected: &str| assert_eq!(with(more), [expected], "{more}");

@@ -2,6 +2,7 @@
 //!
 //! It knows no keys. What it reads is somebody else's text: depth and size are bounded, nothing in it can panic.
 
+use crate::numbers;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
@@ -22,6 +23,8 @@ pub(super) struct Parsed {
     pub lines: BTreeMap<String, usize>,
     /// Keys that stand twice in one place (the last one counts), with the line of the later one.
     pub repeated: Vec<(String, usize)>,
+    /// Whole numbers of more than 64 bits, which stay text, by path and line.
+    pub long: Vec<(String, usize)>,
 }
 
 /// Why a text is no YAML, and where.
@@ -36,6 +39,18 @@ pub(super) struct YamlError {
 /// Reads one document.
 pub(super) fn parse(text: &str) -> Result<Parsed, YamlError> {
     parse_all(text).map_err(|error| at_the_tab(text, error))
+}
+
+/// Reads a document that goes to the store, where what is no number any more would be no number for others.
+///
+/// # Errors
+/// Why it is no YAML, or where a whole number stands that has more than 64 bits.
+pub fn document(text: &str) -> Result<Value, String> {
+    let parsed = parse(text).map_err(|error| format!("line {}: {}", error.line, error.reason))?;
+    match parsed.long.first() {
+        Some((path, _)) => Err(numbers::refusal(path)),
+        None => Ok(parsed.document),
+    }
 }
 
 fn parse_all(text: &str) -> Result<Parsed, YamlError> {
@@ -105,7 +120,13 @@ impl<'text> Reader<'text> {
         }
         self.spend(1, &span)?;
         let (anchor, value) = match event {
-            Event::Scalar(text, style, anchor, tag) => (anchor, scalar(&text, style, tag)),
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = scalar(&text, style, tag);
+                if style == ScalarStyle::Plain && value.as_str().is_some_and(is_long) {
+                    self.parsed.long.push((path.join("."), span.start.line()));
+                }
+                (anchor, value)
+            }
             Event::SequenceStart(anchor, _) => (anchor, self.sequence(path)?),
             Event::MappingStart(anchor, _) => (anchor, self.mapping(path)?),
             Event::Alias(anchor) => {
@@ -210,9 +231,26 @@ fn count(value: &Value) -> usize {
 
 /// Decimal, `0x` hexadecimal, `0b` binary or `0` octal, with underscores between the digits.
 fn whole(text: &str) -> Option<Number> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    let (radix, digits) = digits_of(text)?;
+    let number = i64::from_str_radix(&digits, radix).map(Number::from);
+    // A larger one stays the text that it is.
+    number.or_else(|_| u64::from_str_radix(&digits, radix).map(Number::from)).ok()
+}
+
+/// A whole number to the peer, and here too long to be one.
+fn is_long(text: &str) -> bool {
+    let all_digits = |(radix, digits): (u32, String)| {
+        let digits = digits.strip_prefix('-').unwrap_or(&digits);
+        !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix))
+    };
+    whole(text).is_none() && digits_of(text).is_some_and(all_digits)
+}
+
+/// The radix and the digits, with a sign where the number is negative.
+fn digits_of(text: &str) -> Option<(u32, String)> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
     if !digits.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -224,13 +262,7 @@ fn whole(text: &str) -> Option<Number> {
         (_, length) if length > 1 && digits.starts_with('0') => (8, &digits[1..]),
         _ => (10, digits.as_str()),
     };
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let sign = if negative { "-" } else { "" };
-    let number = i64::from_str_radix(&format!("{sign}{digits}"), radix).map(Number::from);
-    // A larger one stays the text that it is.
-    number.or_else(|_| u64::from_str_radix(&format!("{sign}{digits}"), radix).map(Number::from)).ok()
+    (!digits.starts_with(['+', '-'])).then(|| (radix, format!("{sign}{digits}")))
 }
 
 /// A number with a decimal point; an exponent has a sign.

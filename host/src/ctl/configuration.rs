@@ -5,7 +5,7 @@ use super::document::block;
 use super::output::{confirm, line};
 use super::programs::{edited, paged};
 use super::{CtlError, Result};
-use crate::config::{deep_equal, merge_patch};
+use crate::config::{deep_equal, document, merge_patch};
 use crate::dcs::{Answer, Snapshot};
 use serde_json::{Map, Value};
 use similar::TextDiff;
@@ -94,7 +94,7 @@ fn changed(old: &Value, edit: &Edit, scope: &str) -> Result<Value> {
 }
 
 fn parse(text: &str) -> Result<Value> {
-    let value: Value = serde_yaml::from_str(text).map_err(|error| CtlError::new(error.to_string()))?;
+    let value = document(text).map_err(CtlError::new)?;
     if value.is_object() { Ok(value) } else { Err(CtlError::new("the configuration must be a dictionary")) }
 }
 
@@ -115,9 +115,9 @@ pub(super) fn text_of(source: &str) -> Result<String> {
 
 /// `a.b=value`: the value is YAML, `null` removes. Below `postgresql.parameters` the rest of the path is one name.
 fn set(config: &mut Value, setting: &str, prefix: &str) -> Result<()> {
-    let invalid = || CtlError::new(format!("Invalid parameter setting {setting}"));
-    let (path, text) = setting.split_once('=').ok_or_else(invalid)?;
-    let value: Value = serde_yaml::from_str(text).map_err(|_| invalid())?;
+    let invalid = format!("Invalid parameter setting {setting}");
+    let (path, text) = setting.split_once('=').ok_or_else(|| CtlError::new(invalid.clone()))?;
+    let value = document(text).map_err(|reason| CtlError::new(format!("{invalid}: {reason}")))?;
     let path = format!("{prefix}{}", path.trim());
     let keys: Vec<&str> = match path.strip_prefix("postgresql.parameters.") {
         Some(name) => vec!["postgresql", "parameters", name],
@@ -168,7 +168,27 @@ mod tests {
         let parameters = json!({"postgresql": {"parameters": {"a.b": "x"}}});
         check(json!({}), "a.b=x", "postgresql.parameters.", parameters.clone());
         check(parameters, "postgresql.parameters.a.b=null", "", json!({}));
+        check(json!({}), "ttl='18446744073709551616'", "", json!({"ttl": "18446744073709551616"}));
         assert!(set(&mut json!({}), "nonsense", "").is_err());
+    }
+
+    #[test]
+    fn a_whole_number_that_would_lose_digits_is_refused() {
+        let check = |error: CtlError, expected: &str| assert_eq!(error.to_string(), expected);
+        let long = "123456789012345678901234567890";
+        let setting = format!("a={long}");
+        check(
+            set(&mut json!({}), &setting, "postgresql.parameters.").unwrap_err(),
+            &format!(
+                "Invalid parameter setting a={long}: this is a whole number of more than 64 bits: put it in quotes"
+            ),
+        );
+        check(
+            parse(&format!("ttl: 30\npostgresql:\n  parameters:\n    - -{long}\n")).unwrap_err(),
+            "postgresql.parameters.0 is a whole number of more than 64 bits: put it in quotes",
+        );
+        check(parse("a: [1").unwrap_err(), "line 2: while parsing a flow sequence, expected ',' or ']'");
+        check(parse("[1]").unwrap_err(), "the configuration must be a dictionary");
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn first_reading(store: &Store, configuration: &mut Configuration, client:
                     refuse_namesake(client, &effective.settings.name, &url).await?;
                 }
                 if let Some(document) = &snapshot.config {
-                    configuration.take_dynamic(document);
+                    configuration.take_dynamic(document, &snapshot.config_long);
                 }
                 return Ok(());
             }

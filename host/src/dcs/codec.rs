@@ -1,6 +1,7 @@
 //! Reads every key leniently (dcs-layout §2): nothing that anybody wrote may take the reader down.
 
 use super::document::tags_from;
+use crate::numbers;
 use regent_core::model::{
     ClusterView, FailoverRequest, HistoryRow, HistoryView, LeaderView, Lsn, MemberView, StatusView, SyncState,
     SyncView, Timeline, Version, WallTime,
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub view: ClusterView,
     /// The dynamic configuration, where it is a JSON object.
     pub config: Option<Value>,
+    /// Where in it stand whole numbers of more than 64 bits, which are text in `config`.
+    pub config_long: Vec<String>,
     /// Member documents by name; `{}` where one could not be read.
     pub members_raw: BTreeMap<String, Value>,
     /// The `failover` document; `{}` where there is none.
@@ -70,7 +73,9 @@ fn decode_entry(snapshot: &mut Snapshot, entry: &Entry) {
             snapshot.members_raw.insert(entry.key.name.clone(), document);
         }
         KeyKind::Config => {
-            snapshot.config = parsed().filter(Value::is_object);
+            let document = numbers::read(&entry.value).ok().filter(|document| document.value.is_object());
+            snapshot.config_long = document.as_ref().map(|document| document.long.clone()).unwrap_or_default();
+            snapshot.config = document.map(|document| document.value);
             snapshot.view.config = snapshot.config.as_ref().map(|_| version);
         }
         KeyKind::Failover => {
@@ -110,7 +115,8 @@ fn member_document(value: &[u8]) -> Value {
         }
         return Value::Object(map);
     }
-    serde_json::from_slice::<Value>(value).ok().filter(Value::is_object).unwrap_or_else(|| json!({}))
+    let document = numbers::read(value).ok().map(|document| document.value);
+    document.filter(Value::is_object).unwrap_or_else(|| json!({}))
 }
 
 fn text(document: &Value, name: &str) -> Option<String> {

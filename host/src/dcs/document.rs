@@ -107,6 +107,8 @@ pub fn tags_from(value: &Value) -> Tags {
     let scalar = |value: &Value| match value {
         Value::Null => Some(Scalar::Null),
         Value::Bool(flag) => Some(Scalar::Bool(*flag)),
+        // Beyond the numbers that a tag may be, it stays the text that it is.
+        Value::Number(number) if number.is_u64() && !number.is_i64() => Some(Scalar::Text(number.to_string())),
         Value::Number(number) => {
             Some(number.as_i64().map_or_else(|| Scalar::Real(number.as_f64().unwrap_or(0.0)), Scalar::Integer))
         }

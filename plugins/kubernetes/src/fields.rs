@@ -129,13 +129,24 @@ fn take_apart(shape: &Shape, value: &[u8]) -> Option<Vec<(String, String)>> {
             (Form::Text, Value::String(text)) if !text.is_empty() => text,
             // An annotation without a text is as good as none.
             (Form::Text, Value::String(_)) => continue,
-            (Form::Number, Value::Number(number)) => number.to_string(),
-            (Form::Json, value @ (Value::Object(_) | Value::Array(_))) => value.to_string(),
+            // Any other number would not come back.
+            (Form::Number, Value::Number(number)) if number.is_i64() => number.to_string(),
+            (Form::Json, value @ (Value::Object(_) | Value::Array(_))) if !has_fraction(&value) => value.to_string(),
             _ => return None,
         };
         fields.push((name, text));
     }
     Some(fields)
+}
+
+/// No field has fractions; a whole number of more than 64 bits reads as one, and only the text has all its digits.
+fn has_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(has_fraction),
+        Value::Object(map) => map.values().any(has_fraction),
+        _ => false,
+    }
 }
 
 /// The value of those fields that are there and make sense; `None` if none is.
@@ -232,6 +243,8 @@ mod tests {
         check(KeyKind::Sync, br#"{"leader":null}"#, "sync");
         check(KeyKind::Status, b"12", "status");
         check(KeyKind::Status, br#"{"optime":[1]}"#, "status");
+        check(KeyKind::Status, br#"{"optime":18446744073709551616}"#, "status");
+        check(KeyKind::Status, br#"{"slots":{"a":[123456789012345678901]}}"#, "status");
         check(KeyKind::Config, b"\xff\x00", "config");
         check(KeyKind::Config, b"base64:", "config");
         check(KeyKind::Other(77), b"x", "kind-77");

@@ -3,7 +3,7 @@
 use crate::patience;
 use regent_plugin_sdk::{DcsError, ErrorKind};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 /// One row a key; `expires` in milliseconds on the boot-time clock of `boot`; one row of counters.
@@ -43,12 +43,20 @@ pub(crate) fn open(path: &Path) -> Result<Connection, DcsError> {
     Ok(connection)
 }
 
-/// Makes the file, readable for our user only. A file that exists must not even be opened here: closing it would drop
-/// every lock that other connections of this process have on it, for POSIX locks belong to the process.
+/// Makes the file, readable for the folder's owner only: root's first look at a cluster must not shut its members out.
+/// A file that exists must not even be opened here: closing it would drop every lock that other connections of this
+/// process have on it, for POSIX locks belong to the process.
 fn create(path: &Path) -> std::io::Result<()> {
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Ok(file) => {
+            if let Some(folder) = path.parent().and_then(|folder| folder.metadata().ok()) {
+                // Only root may give it away, and only root has to.
+                let _ours = fchown(&file, Some(folder.uid()), Some(folder.gid()));
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -100,4 +108,27 @@ pub(crate) fn uncertain(error: rusqlite::Error) -> DcsError {
     );
     let kind = if busy { ErrorKind::Unavailable } else { ErrorKind::Indeterminate };
     DcsError::new(kind, format!("the local store: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::chown;
+
+    /// An operator's first look, as root, must not leave a file that the members can not open.
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        if chown(folder.path(), Some(65_534), Some(65_533)).is_err() {
+            eprintln!("only root can give files away: skipped");
+            return;
+        }
+        let path = folder.path().join("store.db");
+        let connection = open(&path).unwrap();
+        for name in ["store.db", "store.db-wal", "store.db-shm"] {
+            let found = std::fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (65_534, 65_533, 0o600), "{name}");
+        }
+        drop(connection);
+    }
 }

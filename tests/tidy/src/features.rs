@@ -26,6 +26,8 @@ pub struct Feature {
     pub seed: bool,
     /// A few words.
     pub name: String,
+    /// What of it is not there, and why; empty where all is.
+    pub note: String,
 }
 
 /// A test that names a feature.
@@ -41,7 +43,7 @@ pub struct Citation {
     pub line: usize,
 }
 
-/// Reads the list: three columns, separated by tabulators.
+/// Reads the list: three columns separated by tabulators, and a fourth with a note where there is one.
 ///
 /// # Errors
 /// The first line that is none.
@@ -49,8 +51,9 @@ pub fn parse_list(text: &str) -> Result<Vec<Feature>, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .map(|line| match line.split('\t').collect::<Vec<_>>().as_slice() {
-            [id, kind @ ("S" | "N"), name] if is_id(id) => {
-                Ok(Feature { id: (*id).to_owned(), seed: *kind == "S", name: (*name).to_owned() })
+            [id, kind @ ("S" | "N"), name, note @ ..] if is_id(id) && note.len() < 2 => {
+                let note = note.first().copied().unwrap_or_default().to_owned();
+                Ok(Feature { id: (*id).to_owned(), seed: *kind == "S", name: (*name).to_owned(), note })
             }
             _ => Err(format!("not a feature: {line}")),
         })
@@ -96,7 +99,7 @@ pub fn page(list: &[Feature], cited: &[Citation]) -> String {
         text,
         "Made by the tests from what they say of themselves; `REGENT_REFRESH_GOLDEN=1 cargo nextest run -p \
          regent-tidy` writes it anew. S features are those that Patroni had up to 1.5.6, N features came later. A \
-         test names {} S features and {} N features; a feature without a test may work, but nothing here shows it.\n",
+         test names {} S features and {} N features; a feature without a test may work, but nothing here shows it. What is in italics is not there.\n",
         count(true),
         count(false)
     );
@@ -104,7 +107,8 @@ pub fn page(list: &[Feature], cited: &[Citation]) -> String {
     for feature in list {
         let empty = BTreeSet::new();
         let named = tests.get(&*feature.id).unwrap_or(&empty);
-        let named = named.iter().map(String::as_str).collect::<Vec<_>>().join("<br>");
+        let note = Some(format!("*{}*", feature.note)).filter(|_| !feature.note.is_empty());
+        let named = named.iter().chain(&note).map(String::as_str).collect::<Vec<_>>().join("<br>");
         let kind = if feature.seed { "S" } else { "N" };
         let _ = writeln!(text, "| {} | {kind} | {} | {named} |", feature.id, feature.name);
     }
@@ -222,7 +226,7 @@ fn third() {
 "#;
 
     fn list() -> Vec<Feature> {
-        parse_list("# comment\nXX-01\tS\tone\nXX-02\tN\ttwo\nXX-03\tS\tthree\n").expect("three features")
+        parse_list("# comment\nXX-01\tS\tone\nXX-02\tN\ttwo\nXX-03\tS\tthree\tnot all\n").expect("three features")
     }
 
     #[test]
@@ -246,6 +250,7 @@ fn third() {
         let page = page(&list(), &citations(&Source::new("tests/e2e/tests/a.rs", FILE)));
         assert!(page.contains("names 2 of 2 S features and 1 of 1 N features"), "{page}");
         assert!(page.contains("| XX-02 | N | two | `e2e/a` first |"), "{page}");
+        assert!(page.contains("| XX-03 | S | three | `e2e/a` first<br>*not all* |"), "{page}");
     }
 
     #[test]
@@ -254,5 +259,6 @@ fn third() {
         check("XX-01\tS");
         check("XX-01\tT\tname");
         check("XX\tS\tname");
+        check("XX-01\tS\tname\tnote\tmore");
     }
 }

@@ -35,6 +35,11 @@ async fn a_change_that_could_not_be_written_is_a_conflict() {
     assert_eq!(served.ask("PATCH", "/config", Some("{}")).await.status, "400 Bad Request");
     assert_eq!(served.ask("PATCH", "/config", Some("[1]")).await.status, "400 Bad Request");
     assert_eq!(served.ask("PATCH", "/config", None).await.status, "411 Length Required");
+    for method in ["PATCH", "PUT"] {
+        let refused = served.ask(method, "/config", Some(r#"{"a": {"b": [1, 18446744073709551616]}}"#)).await;
+        assert_eq!(refused.code(), 400);
+        assert_eq!(refused.body, "a.b.1 is a whole number of more than 64 bits: put it in quotes");
+    }
     assert_eq!(served.ask("PUT", "/config", Some(r#"{"ttl": 30}"#)).await.status, "502 Bad Gateway");
 }
 

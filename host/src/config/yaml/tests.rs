@@ -57,6 +57,22 @@ fn a_key_given_twice_is_told() {
 }
 
 #[test]
+fn whole_numbers_of_more_than_64_bits_stay_text_and_are_told() {
+    let parsed = parse(
+        "a: 18446744073709551615\nb:\n- 1_8446744073709551616\nc: '18446744073709551616'\nd: 0x10000000000000000\n",
+    )
+    .unwrap();
+    let expected =
+        json!({"a": u64::MAX, "b": ["1_8446744073709551616"], "c": "18446744073709551616", "d": "0x10000000000000000"});
+    assert_eq!(parsed.document, expected);
+    assert_eq!(parsed.long, [("b.0".to_owned(), 3), ("d".to_owned(), 5)]);
+    assert_eq!(parse("[08, 0x, 1-2, 127.0.0.1, 0b12, 99999999999999999999x]").unwrap().long, []);
+    let reason = super::document("b: -99999999999999999999").unwrap_err();
+    assert_eq!(reason, "b is a whole number of more than 64 bits: put it in quotes");
+    assert_eq!(super::document("b: [").unwrap_err().split(':').next(), Some("line 2"));
+}
+
+#[test]
 fn broken_texts_name_the_line() {
     let check = |text: &str, line: usize| assert_eq!(refused(text).0, line, "{text}");
     check("a: 1\nb: [1, 2\nc: 3\n", 3);

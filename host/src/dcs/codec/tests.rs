@@ -59,6 +59,11 @@ fn legacy_and_broken_values_are_tolerated() {
     assert_eq!(decode(KeyKind::Status, "4711").view.status.optime, Some(Lsn(4711)));
     assert_eq!(decode(KeyKind::Config, "[1]").view.config, None);
     assert_eq!(decode(KeyKind::Config, "nonsense").config, None);
+    let long = decode(KeyKind::Config, r#"{"a":{"b":18446744073709551616},"ttl":21}"#);
+    assert_eq!(long.config, Some(json!({"a": {"b": "18446744073709551616"}, "ttl": 21})));
+    assert_eq!(long.config_long, ["a.b"]);
+    let long = decode(KeyKind::Member, r#"{"tags":{"x":-99999999999999999999}}"#);
+    assert_eq!(long.members_raw["a"], json!({"tags": {"x": "-99999999999999999999"}}));
     let request = decode(KeyKind::Failover, "a:b").view.failover.unwrap();
     assert_eq!((request.leader.as_deref(), request.candidate.as_deref()), (Some("a"), Some("b")));
     let member = &decode(KeyKind::Member, "postgres://h:1/p?application_name=http://h:8008/patroni").view.members[0];

@@ -61,6 +61,41 @@ async fn generated_files_go_into_the_folder_and_under_the_name_that_are_configur
     assert_eq!(fs::read_to_string(data.join("pg_hba.conf")).unwrap(), "# pg_hba.conf of initdb\n", "left as it was");
 }
 
+/// PG-01, PG-02: recovery's file and the names of settings are those of the server's version.
+#[test]
+fn each_version_gets_the_files_that_it_reads() {
+    let written = |version: u32| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = fresh(folder.path(), |_| {});
+        server.binaries = crate::postgres::Binaries::for_tests(version);
+        let follow = FollowTarget::Source(crate::postgres::testing::source());
+        let recovery = Recovery::Standby { follow, overrides: BTreeMap::new() };
+        let wanted = Wanted { role: Role::Replica, recovery, ..Wanted::primary() };
+        let (plan, mut written) = server.plan(&wanted, None, &[]);
+        plan.write(&server.settings, version, &mut written).unwrap();
+        let data = folder.path().join("data");
+        let read = |name: &str| fs::read_to_string(data.join(name)).ok();
+        let main = read("postgresql.conf").unwrap();
+        let names: Vec<&str> = main.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+        let has = |name: &str| names.contains(&name);
+        let kept = (has("wal_keep_segments"), has("wal_keep_size"));
+        (read("recovery.conf"), read("standby.signal").is_some(), has("primary_conninfo"), kept)
+    };
+    for version in [100_023, 110_022] {
+        let (recovery, signal, among_parameters, kept) = written(version);
+        let recovery = recovery.unwrap();
+        for line in ["standby_mode = 'on'", "recovery_target_timeline = 'latest'", "primary_slot_name = 'node1'"] {
+            assert!(recovery.lines().any(|found| found == line), "{line} is missing in {recovery}");
+        }
+        assert!(recovery.contains("primary_conninfo = '") && recovery.contains("10.0.0.2"), "{recovery}");
+        assert_eq!((signal, among_parameters, kept), (false, false, (true, false)), "{version}");
+    }
+    assert_eq!(written(120_022), (None, true, true, (true, false)));
+    for version in [130_023, 150_018, 180_000] {
+        assert_eq!(written(version), (None, true, true, (false, true)), "{version}");
+    }
+}
+
 #[tokio::test]
 async fn a_folder_that_can_not_be_written_to_is_an_error() {
     // CFG-10
