@@ -186,16 +186,16 @@ impl World {
         }
     }
 
-    /// The last acknowledged commit is in some data directory that is on the newest timeline of all, of a member that may
-    /// lead: no tag forbids it, nor the limit for lag behind what the last leader said.
+    /// The last acknowledged commit, if there is one, is in some data directory that is on the newest timeline of all, of a
+    /// member that may lead: no tag forbids it, nor the limit for lag behind what the last leader said.
     pub fn somebody_has_the_last_commit(&self) -> bool {
-        let Some(last) = self.checks.last else { return true };
+        let holds = |log: &Log| self.checks.last.is_none_or(|last| log.holds(last.index, last.id));
         let able = self.nodes.iter().zip(&self.plan.tags).filter(|(_, tags)| !tags.nofailover());
         let logs = able.filter_map(|(node, _)| node.server.log());
         let newest = self.checks.newest_timeline;
         let said = self.store.cluster.status.optime.unwrap_or_default().0;
         let near = |log: &&Log| said.saturating_sub(log.end().0) <= self.store.dynamic.lag;
-        logs.filter(|log| log.timeline() >= newest).filter(near).any(|log| log.holds(last.index, last.id))
+        logs.filter(|log| log.timeline() >= newest).filter(near).any(holds)
     }
 
     /// A server became primary by itself: invariant 2, and the third's first half.

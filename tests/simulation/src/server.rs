@@ -44,6 +44,8 @@ pub struct Directory {
     pub checkpoint_timeline: Timeline,
     /// A rewind began to write here and has not come to its end: whatever else is said here is not true.
     pub half_rewound: Option<RewindMark>,
+    /// No server ever ran on it: there is no more log than its copying needed.
+    pub is_new: bool,
     /// It is not consistent before it got from a source what a rewind's source wrote while that went on.
     pub lacks_log: bool,
 }
@@ -149,6 +151,9 @@ impl Server {
 
     /// The process is gone. A clean end leaves a checkpoint, `id`, where it was a primary.
     pub fn end(&mut self, clean: Option<u32>) {
+        if let Some(directory) = &mut self.directory {
+            directory.is_new = false;
+        }
         let was_standby = self.directory.as_ref().is_some_and(|directory| directory.recovery_signal);
         if let (Some(directory), Some(id)) = (&mut self.directory, clean) {
             if was_standby {
@@ -278,12 +283,14 @@ impl Directory {
             checkpoint_timeline: Timeline(1),
             half_rewound: None,
             lacks_log: false,
+            is_new: true,
         }
     }
 
     /// A copy of another server's, to be started as its standby.
     pub fn copy_of(source: &Directory) -> Directory {
-        let mut copy = Directory { recovery_signal: true, state: ControlState::InArchiveRecovery, ..source.clone() };
+        let state = ControlState::InArchiveRecovery;
+        let mut copy = Directory { recovery_signal: true, state, is_new: true, ..source.clone() };
         copy.log.lose(usize::MAX);
         copy
     }

@@ -298,7 +298,8 @@ impl World {
                 self.later(Duration::from_millis(500), Event::Server { node, postmaster, step: Step::Up });
             }
             Step::Up if phase == Phase::Starting => {
-                let longest = if self.recoveries.u8(..4) == 0 { 100 } else { 30_000 };
+                let is_new = self.nodes[node].server.directory.as_ref().is_some_and(|directory| directory.is_new);
+                let longest = if is_new || self.recoveries.u8(..4) == 0 { 100 } else { 30_000 };
                 let reading = self.recoveries.u64(..longest);
                 let read_at = self.now + Duration::from_millis(reading);
                 self.nodes[node].server.come_up(id, read_at);

@@ -58,7 +58,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 930,
         situation: "leaderless",
-        sentence: "The member that an operator named takes the lock.",
+        sentence: "The member that an operator named takes the lock, unless its daemon was started less than a ttl ago and \
+                   a member that the failsafe key names was not heard to follow.",
         apply: named,
     },
     Rule {
@@ -194,7 +195,8 @@ fn named(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let request = case.cluster()?.failover.as_ref()?;
-    if request.candidate.as_deref() != Some(case.me()) || !may_lead_uncompared(case, request) {
+    let named = request.candidate.as_deref() == Some(case.me());
+    if !named || !may_lead_uncompared(case, request) || !super::failsafe::unheard_leaders(case).is_empty() {
         return None;
     }
     acquire(case, Reason::NamedByOperator)

@@ -291,6 +291,34 @@ fn who_is_not_named_does_not_race_but_where_an_operator_says_so() {
     assert_eq!(expect(&view, standby_memory(), 930), Action::Store(StoreCall::Acquire));
 }
 
+/// Seed 400139242: an operator named a member whose daemon had given its word before it was restarted.
+#[test]
+fn a_named_member_that_just_started_asks_first() {
+    let mut view = in_failsafe_mode(None, Some(&["a", "b"]));
+    view.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    let (cluster, _) = view.store.snapshot.as_mut().expect("it was read");
+    Arc::make_mut(cluster).failover = Some(FailoverRequest {
+        leader: None,
+        candidate: Some("a".into()),
+        scheduled_at: None,
+        version: Version("7".into()),
+    });
+    let race =
+        Race { begun_at: NOW, receiving_stopped_at: Some(NOW), again_at: NOW + Duration::from_secs(1), rounds: 1 };
+    let racing = || Memory { race: Some(race.clone()), followed: Some(None), ..standby_memory() };
+    expect(&view, racing(), 930);
+    view.started_at = NOW - Duration::from_secs(5);
+    let heard = |b: Option<bool>| {
+        let b = b.map(|in_recovery| MemberStatus { in_recovery, position: Lsn(200), ..MemberStatus::default() });
+        let answers = [("b".to_owned(), b)].into();
+        View { probes: Some(ProbeRound { begun_at: NOW, answers }), ..view.clone() }
+    };
+    expect(&view, Memory { race: None, ..racing() }, 950);
+    expect(&heard(None), racing(), 957);
+    expect(&heard(Some(false)), racing(), 960);
+    assert_eq!(expect(&heard(Some(true)), racing(), 930), Action::Store(StoreCall::Acquire));
+}
+
 #[test]
 fn a_daemon_that_just_started_may_have_given_its_word_before() {
     let race =
