@@ -421,7 +421,7 @@ impl Deeds {
             // A standby may go over to the next timeline between two questions, and a position on the new one would
             // look like a history that left the old one's.
             let (timeline, monitoring) = loop {
-                let monitoring = postgres::monitor(&mut connection, self.server.binaries.version()).await?;
+                let monitoring = postgres::monitor(&mut connection, self.server.binaries.version(), true).await?;
                 let after = replication.identify(QUESTION_LIMIT).await?.timeline;
                 if before == after {
                     break (after, monitoring);

@@ -13,6 +13,9 @@ use tokio::sync::{Notify, mpsc, watch};
 /// Between two monitoring statements: health checks never answer from a state older than this.
 const MONITORING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A standby that may still read its own log is asked sooner again, then after twice as long, up to the interval.
+const FIRST_DOUBT: Duration = Duration::from_millis(50);
+
 /// Something was seen at the local server.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a few are on their way at a time")]
@@ -277,6 +280,9 @@ impl Monitor {
     async fn run(mut self) {
         let mut server = self.server.borrow_and_update().clone();
         let mut connection = Connection::new(&server, Purpose::Heartbeat);
+        // Whose log was read to its end.
+        let mut read: Option<Postmaster> = None;
+        let mut doubt = FIRST_DOUBT;
         loop {
             if self.server.has_changed().unwrap_or(false) {
                 server = self.server.borrow_and_update().clone();
@@ -292,8 +298,18 @@ impl Monitor {
                 continue;
             };
             let at = ports::now();
-            let answer = match postgres::monitor(&mut connection, server.binaries.version()).await {
-                Ok(value) => Observed::Seen { value, at },
+            let known = read.is_some_and(|read| read == postmaster);
+            let mut pause = MONITORING_INTERVAL;
+            let answer = match postgres::monitor(&mut connection, server.binaries.version(), known).await {
+                Ok(value) => {
+                    read = value.log_was_read.then_some(postmaster);
+                    // An election may wait for the end of its log.
+                    (pause, doubt) = match read {
+                        Some(_) => (MONITORING_INTERVAL, FIRST_DOUBT),
+                        None => (doubt, MONITORING_INTERVAL.min(doubt * 2)),
+                    };
+                    Observed::Seen { value, at }
+                }
                 Err(error) => Observed::Unseen(error.to_string()),
             };
             if self.sender.send(ServerEvent::Monitored(postmaster, answer)).await.is_err() {
@@ -302,13 +318,13 @@ impl Monitor {
             tokio::select! {
                 changed = self.target.changed() => if changed.is_err() { return },
                 () = self.now.notified() => {}
-                () = interval() => {}
+                () = interval(pause) => {}
             }
         }
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the interval of the monitoring statement")]
-async fn interval() {
-    tokio::time::sleep(MONITORING_INTERVAL).await; // pace: one statement a second
+async fn interval(pause: Duration) {
+    tokio::time::sleep(pause).await; // pace: at most one statement a second, but in doubt
 }

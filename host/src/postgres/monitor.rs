@@ -10,16 +10,22 @@ use tokio_postgres::SimpleQueryRow;
 /// The server cancels the statement after two seconds; a little more, so that its own word is heard.
 const MONITOR_LIMIT: Duration = Duration::from_millis(2500);
 
-/// Asks the monitoring question. `version` decides its shape (10 and later are understood).
-pub async fn monitor(connection: &mut Connection, version: u32) -> Result<Monitoring, PgError> {
-    let rows = connection.rows("the monitoring query", &statement(version), MONITOR_LIMIT).await?;
+/// What the startup process waits for when it has come to the end of archive and pg_wal: for a walreceiver to bring
+/// more, or to look again later. Until 12 the names were others, one of them for the other wait.
+/// <https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-TABLE>
+const LOG_IS_READ: &str = "'RecoveryWalAll', 'RecoveryWalStream', 'RecoveryRetrieveRetryInterval'";
+
+/// Asks the monitoring question. `version` decides its shape (10 and later are understood). `log_was_read`: of this
+/// postmaster it is known that it has replayed all of its pg_wal, which is asked until it has.
+pub async fn monitor(connection: &mut Connection, version: u32, log_was_read: bool) -> Result<Monitoring, PgError> {
+    let rows = connection.rows("the monitoring query", &statement(version, log_was_read), MONITOR_LIMIT).await?;
     let row = rows.first().ok_or_else(|| PgError::Unreadable("the monitoring query gave no row".into()))?;
     Answer(row).read()
 }
 
 /// The functions of the other role are not called: on a primary the replay functions fail, on a replica those for
 /// writing do.
-fn statement(version: u32) -> String {
+fn statement(version: u32, log_was_read: bool) -> String {
     // The sender's address is known since 11; flushed rather than written counts since 13, under a new name.
     let sender =
         if version >= 110_000 { "sender_host, sender_port" } else { "NULL AS sender_host, NULL AS sender_port" };
@@ -28,6 +34,15 @@ fn statement(version: u32) -> String {
         ..130_000 => "false, false, false",
         130_000..170_000 => "wal_status = 'lost', false, false",
         _ => "wal_status = 'lost', failover, synced",
+    };
+    // A walreceiver is only started at the end of the local log.
+    let read = match log_was_read {
+        true => "true".to_owned(),
+        false => format!(
+            "CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_receive_lsn() IS NOT NULL OR EXISTS (SELECT FROM \
+             pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type = 'startup' AND wait_event IN ({LOG_IS_READ})) \
+             ELSE true END"
+        ),
     };
     format!(
         "SELECT r.in_recovery, pg_catalog.current_setting('server_version_num') AS version, \
@@ -40,7 +55,7 @@ fn statement(version: u32) -> String {
          CASE WHEN r.in_recovery THEN (extract(epoch FROM pg_catalog.pg_last_xact_replay_timestamp()) * 1000000)::bigint \
          END AS replayed_at, \
          CASE WHEN r.in_recovery THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END AS replay_paused, \
-         w.status AS receiver_status, w.received_tli, w.latest_end_lsn, w.sender_host, w.sender_port, \
+         {read} AS log_was_read, w.status AS receiver_status, w.received_tli, w.latest_end_lsn, w.sender_host, w.sender_port, \
          pg_catalog.current_setting('synchronous_standby_names') AS synchronous_standby_names, \
          pg_catalog.current_setting('synchronous_commit') AS synchronous_commit, \
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(usename, application_name, client_addr, state, \
@@ -83,6 +98,7 @@ impl Answer<'_> {
             replayed_at: self.number("replayed_at")?.map(WallTime),
             latest_end_lsn: self.lsn("latest_end_lsn")?,
             replay_paused: self.text("replay_paused") == Some("t"),
+            log_was_read: self.text("log_was_read") == Some("t"),
             replication_state,
             streaming_from: sender.zip(sender_port).filter(|_| streaming),
             replication: self

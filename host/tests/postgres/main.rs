@@ -7,8 +7,8 @@ mod unprivileged;
 
 use regent::methods::{bootstrap_initdb, create_replica, post_bootstrap};
 use regent::postgres::{
-    self, Binaries, Connection, Ended, FileEvent, FollowTarget, Followed, PgError, Purpose, StatusWatch, StopMode,
-    Wanted,
+    self, Binaries, Connection, Ended, FileEvent, FollowTarget, Followed, PgError, Purpose, Recovery, StatusWatch,
+    StopMode, Wanted,
 };
 use regent_core::model::{
     BootstrapSettings, CommandOption, CommitPoint, ControlState, DataDirectory, PostmasterStatus, SlotSpec,
@@ -51,7 +51,7 @@ fn a_cluster_is_made_cloned_failed_over_and_rejoined() {
         // Let go of the sender, as before a race; then promoted, noticed by event.
         let mut b_sql = b.sql();
         assert!(b.server.stop_receiving(&mut b_sql, LIMIT).await.unwrap());
-        let alone = postgres::monitor(&mut b_sql, b.server.binaries.version()).await.unwrap();
+        let alone = postgres::monitor(&mut b_sql, b.server.binaries.version(), false).await.unwrap();
         assert_eq!((alone.streaming_from, alone.replication_state.as_deref()), (None, Some("in archive recovery")));
         let mut watch = StatusWatch::open(&b.server.settings.data_dir).unwrap();
         let says = |status| FileEvent::Status { pid: standby.pid, status };
@@ -72,7 +72,7 @@ fn a_cluster_is_made_cloned_failed_over_and_rejoined() {
 
 async fn check_monitoring_of_a_primary(node: &Node) {
     let mut sql = node.sql();
-    let seen = postgres::monitor(&mut sql, node.server.binaries.version()).await.unwrap();
+    let seen = postgres::monitor(&mut sql, node.server.binaries.version(), false).await.unwrap();
     assert!(seen.is_primary && seen.server_version == node.server.binaries.version());
     assert_eq!(seen.timeline, Some(Timeline(1)));
     assert!(seen.position().is_some() && seen.received_lsn.is_none() && seen.replication.is_empty());
@@ -100,11 +100,11 @@ async fn check_control_data_amid_other_lines(world: &World, node: &Node) {
 
 async fn check_streaming(a: &Node, b: &Node) {
     let version = a.server.binaries.version();
-    let on_a = postgres::monitor(&mut a.sql(), version).await.unwrap();
+    let on_a = postgres::monitor(&mut a.sql(), version, false).await.unwrap();
     assert_eq!((on_a.replication[0].application_name.as_str(), on_a.replication[0].state.as_str()), ("b", "streaming"));
     assert!(on_a.slots.iter().any(|slot| slot.name == "b" && slot.physical && slot.active));
     let mut b_sql = b.sql();
-    let on_b = postgres::monitor(&mut b_sql, version).await.unwrap();
+    let on_b = postgres::monitor(&mut b_sql, version, false).await.unwrap();
     assert_eq!((on_b.replication_state.as_deref(), on_b.timeline), (Some("streaming"), Some(Timeline(1))));
     assert_eq!(on_b.streaming_from, Some(("127.0.0.1".to_owned(), a.server.settings.port)));
     // An active slot stays; the same target is no change; another one is a reload away.
@@ -256,6 +256,39 @@ fn a_changed_parameter_waits_for_its_restart() {
     });
 }
 
+/// SYNC-13: what a standby says of its position is less than its pg_wal holds until it has replayed that.
+#[test]
+fn a_standby_tells_when_it_has_read_its_own_log() {
+    as_postgres("a_standby_tells_when_it_has_read_its_own_log", async {
+        let world = World::new();
+        let (a, b) = (world.node("a").await, world.node("b").await);
+        a.make_primary().await;
+        let mut a_sql = a.sql();
+        a_sql.create_slot(&SlotSpec::physical("b")).await.unwrap();
+        let standby = b.clone_of(&a).await;
+        b.until("the stream", |seen| seen.log_was_read && seen.received_lsn.is_some()).await;
+        b.sql().execute("a pause", "SELECT pg_catalog.pg_wal_replay_pause()", LIMIT).await.unwrap();
+        a_sql.execute("a table", "CREATE TABLE public.t AS SELECT 1 AS n", LIMIT).await.unwrap();
+        let version = a.server.binaries.version();
+        let written = postgres::monitor(&mut a_sql, version, false).await.unwrap().current_lsn;
+        b.until("all that was written", |seen| seen.received_lsn >= written).await;
+        postgres::stop(standby, StopMode::Fast, LIMIT).await.unwrap();
+
+        let alone = Wanted::replica(FollowTarget::None);
+        let overrides = [("recovery_min_apply_delay".to_owned(), "1h".to_owned())].into();
+        let recovery = Recovery::Standby { follow: FollowTarget::None, overrides };
+        b.server.start(&Wanted { recovery, ..alone.clone() }, LIMIT).await.unwrap();
+        b.until("what comes before the commit", |seen| seen.replayed_lsn.is_some() && !seen.log_was_read).await;
+        let unread = postgres::monitor(&mut b.sql(), version, false).await.unwrap();
+        assert!(!unread.log_was_read && unread.position() < written, "{unread:?}");
+        b.server.follow(&mut b.sql(), &alone).await.unwrap();
+        b.until("the end of the log", |seen| seen.log_was_read).await;
+        let read = postgres::monitor(&mut b.sql(), version, false).await.unwrap();
+        assert!(read.received_lsn.is_none() && read.position() >= written, "{read:?}");
+        world.stop().await;
+    });
+}
+
 /// HA-31: one statement tells a primary's health check, its heartbeat and its members' standing all that they need.
 #[test]
 fn monitoring_is_one_statement() {
@@ -265,14 +298,14 @@ fn monitoring_is_one_statement() {
         a.make_primary().await;
         let version = a.server.binaries.version();
         let mut watched = a.sql();
-        postgres::monitor(&mut watched, version).await.unwrap();
+        postgres::monitor(&mut watched, version, false).await.unwrap();
         // Every statement outside of a transaction is given the next number of its session.
         let own = "SELECT split_part(virtualtransaction, '/', 2) FROM pg_locks \
                    WHERE pid = pg_backend_pid() AND locktype = 'virtualxid'";
         let mut numbers: Vec<u64> = Vec::new();
         for asked in [false, false, true] {
             if asked {
-                postgres::monitor(&mut watched, version).await.unwrap();
+                postgres::monitor(&mut watched, version, false).await.unwrap();
             }
             let rows = watched.rows("the number", own, LIMIT).await.unwrap();
             numbers.push(rows[0].get(0).unwrap().parse().unwrap());

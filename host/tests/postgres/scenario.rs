@@ -117,7 +117,7 @@ impl Node {
     pub async fn until(&self, what: &str, seen: impl Fn(&Monitoring) -> bool) {
         let mut sql = self.sql();
         let version = self.server.binaries.version();
-        poll(what, async || postgres::monitor(&mut sql, version).await.is_ok_and(|answer| seen(&answer))).await;
+        poll(what, async || postgres::monitor(&mut sql, version, false).await.is_ok_and(|answer| seen(&answer))).await;
     }
 }
 

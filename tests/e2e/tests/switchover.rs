@@ -33,7 +33,8 @@ async fn a_switchover_under_writes_loses_nothing(dcs: Dcs) -> Result<()> {
     ensure!(text.contains(&format!("Successfully switched over to \"{first}\"")), "{text}");
     let leader = cluster.wait_healthy(Duration::from_secs(30)).await?;
     ensure!(leader.name == first);
-    cluster.wait_for("timeline 3", Duration::from_secs(10), |state| state.timeline(&first) == Some(3)).await?;
+    let everybody = |state: &ClusterState| cluster.nodes.iter().all(|node| state.timeline(&node.name) == Some(3));
+    cluster.wait_for("everybody on timeline 3", Duration::from_secs(30), everybody).await?;
 
     let report = prober.stop().await;
     ensure!(report.late_acks().is_empty());

@@ -160,7 +160,8 @@ impl World {
             checks.commits.push(commit);
         }
         let meddled = checks.meddled || self.store.dynamic.paused;
-        let judged = synchronous && !checks.changed && now >= self.nodes[node].thawed_at + THAW;
+        let waits = synchronous && !self.nodes[node].server.names.is_empty();
+        let judged = waits && !checks.changed && now >= self.nodes[node].thawed_at + THAW;
         if self.nodes[node].is_out_of_time(now) {
             // A machine that stood still does not know how long: its server may answer before its daemon looks up. What
             // waits for standbys is not answered: they have left.

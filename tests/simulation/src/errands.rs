@@ -32,7 +32,10 @@ impl World {
         if !same || place.server.postmaster != Some(postmaster) || place.round != round {
             return;
         }
-        let answer = self.nodes[node].server.monitoring(&self.names, self.standbys_of(node));
+        let mut answer = self.nodes[node].server.monitoring(&self.names, self.standbys_of(node), self.now);
+        if let (Some(answer), Some(Mutant::UnreadLogCounts)) = (&mut answer, self.mutant) {
+            answer.log_was_read = true;
+        }
         if answer.is_some() {
             let at = self.clock(node);
             self.inform(node, 1, 5, News::Monitored(postmaster, answer, at));

@@ -92,7 +92,7 @@ fn patience(plan: &Plan) -> u64 {
         _ => 0,
     });
     let word = if settings.failsafe_mode { settings.ttl } else { Duration::ZERO };
-    u64::try_from((time + word).as_millis()).unwrap_or(0) + changed.sum::<u64>() * 1_000 + 25_000
+    u64::try_from((time + word).as_millis()).unwrap_or(0) + changed.sum::<u64>() * 1_000 + 40_000
 }
 
 /// The smallest part of a plan that still goes wrong in the same way.

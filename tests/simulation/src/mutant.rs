@@ -36,11 +36,13 @@ pub enum Mutant {
     TagIgnored,
     /// A server is started on a data directory that pg_rewind left half way.
     HalfRewoundStarts,
+    /// How far a standby has replayed counts as all that it has, while it still reads its own log.
+    UnreadLogCounts,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 15] = [
         Mutant::NoGuard,
         Mutant::NoFence,
         Mutant::EverybodyWins,
@@ -55,6 +57,7 @@ impl Mutant {
         Mutant::WordBroken,
         Mutant::TagIgnored,
         Mutant::HalfRewoundStarts,
+        Mutant::UnreadLogCounts,
     ];
 
     /// Breaks a decision.

@@ -49,13 +49,14 @@ impl World {
 
     fn receive(&mut self, node: usize) {
         let server = &self.nodes[node].server;
-        let Some(source) = server.source.filter(|_| server.phase == Phase::Standby && !self.nodes[node].frozen) else {
+        let recovers = server.phase == Phase::Standby || server.phase == Phase::Starting && self.lacks_log(node);
+        let Some(source) = server.source.filter(|_| recovers && !self.nodes[node].frozen) else {
             return;
         };
         let sends = matches!(self.nodes[source].server.phase, Phase::Primary | Phase::Standby | Phase::Stopping);
         let reached = self.reach(node, source);
         if server.stream.is_none() {
-            if self.now < server.retry_at {
+            if self.now < server.retry_at.max(server.read_at) {
                 return;
             }
             let fits =
@@ -80,7 +81,13 @@ impl World {
         }
     }
 
-    /// Some data directory is half rewound.
+    /// It can not come up before a source has sent it what it is not consistent without.
+    pub fn lacks_log(&self, node: usize) -> bool {
+        let directory = self.nodes[node].server.directory.as_ref();
+        directory.is_some_and(|directory| directory.recovery_signal && directory.lacks_log)
+    }
+
+    /// A rewind was begun somewhere and has not come to its end.
     pub fn has_half_rewound(&self) -> bool {
         let marked = |directory: &crate::server::Directory| directory.half_rewound.is_some();
         self.nodes.iter().any(|node| node.server.directory.as_ref().is_some_and(marked))
@@ -121,6 +128,7 @@ impl World {
         let Some(from) = self.nodes[source].server.directory.take() else { return };
         if let Some(directory) = &mut self.nodes[node].server.directory {
             directory.log.receive(&from.log, limit);
+            directory.lacks_log = false;
             directory.checkpoint = from.checkpoint;
             directory.checkpoint_timeline = directory.log.timeline();
         }

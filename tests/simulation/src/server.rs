@@ -44,6 +44,8 @@ pub struct Directory {
     pub checkpoint_timeline: Timeline,
     /// A rewind began to write here and has not come to its end: whatever else is said here is not true.
     pub half_rewound: Option<RewindMark>,
+    /// It is not consistent before it got from a source what a rewind's source wrote while that went on.
+    pub lacks_log: bool,
 }
 
 /// A commit that waits for standbys.
@@ -74,6 +76,8 @@ pub struct Server {
     pub stream: Option<usize>,
     /// It tries to connect no sooner.
     pub retry_at: Moment,
+    /// A standby tells less than its log holds until then: it replays what lies in pg_wal first.
+    pub read_at: Moment,
     /// Which promotion of the whole world made it primary last.
     pub epoch: u32,
     /// Commits that wait for standbys.
@@ -93,6 +97,7 @@ impl Server {
             source: None,
             stream: None,
             retry_at: Moment(0),
+            read_at: Moment(0),
             epoch: 0,
             waiting: Vec::new(),
             next_pid: 100,
@@ -115,11 +120,14 @@ impl Server {
         postmaster
     }
 
-    /// Recovery is over: it takes connections. `id` is the record that the end of a crash recovery writes.
-    pub fn come_up(&mut self, id: u32) {
+    /// Recovery is over: it takes connections. `id` is the record that the end of a crash recovery writes. A standby
+    /// has read its own log at `read_at`, and looks for its source then.
+    pub fn come_up(&mut self, id: u32, read_at: Moment) {
         let Some(directory) = &mut self.directory else { return };
         if directory.recovery_signal {
             self.phase = Phase::Standby;
+            self.read_at = read_at;
+            self.retry_at = read_at;
         } else {
             directory.log.append(id);
             directory.note_checkpoint(ControlState::InProduction);
@@ -202,23 +210,29 @@ impl Server {
     }
 
     /// What the monitoring query answers; `None` while it takes no connections.
-    pub fn monitoring(&self, names: &[String], replication: Vec<ReplicationRow>) -> Option<Monitoring> {
+    pub fn monitoring(&self, names: &[String], replication: Vec<ReplicationRow>, now: Moment) -> Option<Monitoring> {
         let is_primary = self.phase == Phase::Primary;
         let log = self.log().filter(|_| is_primary || self.phase == Phase::Standby)?;
-        let standby = (!is_primary).then(|| log.end());
+        let log_was_read = is_primary || now >= self.read_at;
+        let (timeline, end) = match &self.directory {
+            Some(directory) if !log_was_read => (directory.checkpoint_timeline, directory.checkpoint.min(log.end())),
+            _ => (log.timeline(), log.end()),
+        };
+        let standby = (!is_primary).then_some(end);
         let connected = self.stream.filter(|_| !is_primary);
         let state = if connected.is_some() { "streaming" } else { "in archive recovery" };
         Some(Monitoring {
             is_primary,
             server_version: 150_000,
             postmaster_start: WallTime(i64::try_from(self.started.0).unwrap_or(0)),
-            timeline: Some(log.timeline()),
+            timeline: Some(timeline),
             current_lsn: is_primary.then(|| log.flushed_end()),
             received_lsn: standby,
             replayed_lsn: standby,
             replayed_at: None,
             latest_end_lsn: standby,
             replay_paused: false,
+            log_was_read,
             replication_state: (!is_primary).then(|| state.to_owned()),
             streaming_from: connected.map(|source| (names[source].clone(), 5432)),
             replication,
@@ -263,6 +277,7 @@ impl Directory {
             checkpoint,
             checkpoint_timeline: Timeline(1),
             half_rewound: None,
+            lacks_log: false,
         }
     }
 

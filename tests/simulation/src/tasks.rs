@@ -253,6 +253,8 @@ impl World {
         directory.recovery_signal = true;
         directory.state = ControlState::InArchiveRecovery;
         directory.half_rewound = None;
+        // What the source wrote last is not copied with the rest.
+        directory.lacks_log = self.recoveries.u8(..3) == 0;
         Some(TaskOutcome::Done)
     }
 
@@ -292,7 +294,15 @@ impl World {
         let phase = self.nodes[node].server.phase;
         let id = self.next_id();
         match step {
-            Step::Up if phase == Phase::Starting => self.nodes[node].server.come_up(id),
+            Step::Up if phase == Phase::Starting && self.lacks_log(node) => {
+                self.later(Duration::from_millis(500), Event::Server { node, postmaster, step: Step::Up });
+            }
+            Step::Up if phase == Phase::Starting => {
+                let longest = if self.recoveries.u8(..4) == 0 { 100 } else { 30_000 };
+                let reading = self.recoveries.u64(..longest);
+                let read_at = self.now + Duration::from_millis(reading);
+                self.nodes[node].server.come_up(id, read_at);
+            }
             Step::Promoted if phase == Phase::Standby => {
                 let epoch = self.checks.next_epoch();
                 let taken = self.nodes[node].reserved;

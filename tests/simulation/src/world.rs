@@ -141,6 +141,8 @@ pub struct World {
     pub now: Moment,
     /// What is left to chance.
     pub rng: Rng,
+    /// All chance of recoveries: its own, so that what else is drawn stays as it was before they were modelled.
+    pub recoveries: Rng,
     /// What happens.
     pub plan: Plan,
     /// The machines.
@@ -178,6 +180,7 @@ impl World {
         let mut world = World {
             now: Moment(1_000),
             rng: Rng::with_seed(plan.seed ^ 0x9e37_79b9_7f4a_7c15),
+            recoveries: Rng::with_seed(plan.seed ^ 0xc2b2_ae3d_27d4_eb4f),
             nodes,
             names,
             store: Store::new(dynamic),

@@ -83,12 +83,12 @@ fn a_seed_tells_one_story() {
     assert!(stories[0].len() > 20 && stories[0] == stories[1]);
 }
 
-/// Each broken rule violates an invariant in one of three thousand worlds, most in one of a hundred, in which the unbroken
+/// Each broken rule violates an invariant in one of six thousand worlds, most in one of a hundred, in which the unbroken
 /// rules do not.
 #[test]
 fn every_broken_rule_is_noticed() {
     for mutant in Mutant::ALL {
-        let caught = (0..3_000).find(|seed| run(&Plan::of(*seed), Some(mutant), false).violation.is_some());
+        let caught = (0..6_000).find(|seed| run(&Plan::of(*seed), Some(mutant), false).violation.is_some());
         let seed = caught.unwrap_or_else(|| panic!("{mutant:?} was not noticed"));
         assert_eq!(check(seed), Ok(()), "seed {seed} shows nothing of {mutant:?}");
     }

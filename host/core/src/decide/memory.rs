@@ -247,15 +247,17 @@ impl Memory {
         }
     }
 
-    /// In a race: this standby let go of the lost leader, and its position was read after that.
+    /// In a race: this standby let go of the lost leader, its position was read after that, and its own log holds no more
+    /// than that position says.
     pub fn position_is_final(&self, view: &View) -> bool {
         let (Some(race), Observed::Seen { value, at }) = (&self.race, &view.server.monitoring) else {
             return false;
         };
-        match race.receiving_stopped_at {
+        let stands_still = match race.receiving_stopped_at {
             Some(stopped) => *at >= stopped,
             None => self.followed == Some(None) && value.streaming_from.is_none(),
-        }
+        };
+        stands_still && value.log_was_read
     }
 
     /// Notes whose history the local log is compared with from now on.

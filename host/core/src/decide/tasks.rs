@@ -22,6 +22,13 @@ pub(super) const RULES: &[Rule] = &[
         apply: start_takes_too_long,
     },
     Rule {
+        number: 412,
+        situation: "tasks",
+        sentence: "A standby that has not come up within loop_wait is started anew once there is another to follow than \
+                   the one it was started with: what it needs to be consistent may be there only.",
+        apply: start_lacks_log,
+    },
+    Rule {
         number: 415,
         situation: "tasks",
         sentence: "In synchronous mode a primary that takes longer than primary_stop_timeout to stop is made to, at last \
@@ -80,6 +87,25 @@ fn start_takes_too_long(case: &mut Case<'_>) -> Decision {
             case.run(Errand::Probe { members, former_leader: None }, Reason::AskingForCandidates)
         }
     }
+}
+
+/// After a rewind, say, whose source is lost before it has sent what it wrote meanwhile. Rule 770 starts the server
+/// anew.
+fn start_lacks_log(case: &mut Case<'_>) -> Decision {
+    let running = case.view.running.as_ref()?;
+    let followed = match &running.task {
+        Task::Start(StartMode::Standby) | Task::Restart(StartMode::Standby) => None,
+        Task::Start(StartMode::Follow(source)) | Task::Restart(StartMode::Follow(source)) => Some(&source.name),
+        _ => return None,
+    };
+    let patience = case.view.settings.loop_wait;
+    if case.paused() || case.server_is_up() || case.holds_lease() || case.view.now < running.since + patience {
+        return None;
+    }
+    case.fresh_cluster()?;
+    let source = case.source().filter(|source| followed != Some(&source.name))?;
+    let stop = Task::Stop { mode: StopMode::Immediate, checkpoint_first: false };
+    Some((Action::Preempt(stop), Reason::StartLacksLog { source: source.name }))
 }
 
 /// A primary that hangs in its stop holds the lock that a synchronous standby could have (HA-53).

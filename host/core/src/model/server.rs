@@ -303,6 +303,9 @@ pub struct Monitoring {
     pub latest_end_lsn: Option<Lsn>,
     /// Replica: replay is paused.
     pub replay_paused: bool,
+    /// Replica: what lies in its pg_wal was replayed to the end once since the server was started. Until then it has
+    /// more of the log than the positions above say.
+    pub log_was_read: bool,
     /// Replica: `streaming` where the walreceiver is connected, `in archive recovery` otherwise.
     pub replication_state: Option<String>,
     /// Replica: host and port that the walreceiver is connected to, where it is.

@@ -71,6 +71,7 @@ pub fn monitoring(is_primary: bool) -> Monitoring {
         replayed_at: None,
         latest_end_lsn: None,
         replay_paused: false,
+        log_was_read: true,
         replication_state: None,
         streaming_from: None,
         replication: Vec::new(),

@@ -265,6 +265,33 @@ fn a_restart_that_takes_too_long_gives_way() {
     expect(&restarting, limited(), 490);
 }
 
+/// What a standby needs to come up at all may be at a leader that was not there when it was started.
+#[test]
+fn a_standby_that_does_not_come_up_is_started_anew_with_another_source() {
+    let starting = |mode, age, leader| {
+        let mut view = view(leader);
+        let since = NOW - view.settings.loop_wait * age / 2;
+        let task = Task::Start(mode);
+        view.running = Some(RunningTask { task, since, escalated: None, cancelled: false });
+        view.server.status = Some(PostmasterStatus::Starting);
+        view.server.monitoring = Observed::Unseen("it starts".into());
+        view
+    };
+    let of = |name: &str| {
+        let source = Source { name: name.into(), host: name.into(), port: "5432".into(), slot: Some("a".into()) };
+        StartMode::Follow(source)
+    };
+    let replica = Memory::default;
+    assert!(is_stop(&expect(&starting(StartMode::Standby, 2, Some("b")), replica(), 412), StopMode::Immediate));
+    assert!(is_stop(&expect(&starting(of("c"), 2, Some("b")), replica(), 412), StopMode::Immediate));
+    expect(&starting(of("b"), 9, Some("b")), replica(), 490);
+    expect(&starting(StartMode::Standby, 1, Some("b")), replica(), 490);
+    expect(&starting(StartMode::Standby, 9, None), replica(), 490);
+    let mut up = starting(StartMode::Standby, 2, Some("b"));
+    up.server.status = Some(PostmasterStatus::Standby);
+    expect(&up, replica(), 490);
+}
+
 /// HA-55: the crash recovery of a primary is its start in place, and longer than primary_start_timeout only while nobody
 /// can take over.
 #[test]

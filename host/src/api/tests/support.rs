@@ -77,6 +77,7 @@ fn monitoring(is_primary: bool) -> Monitoring {
         replayed_at: None,
         latest_end_lsn: lsn.filter(|_| !is_primary),
         replay_paused: false,
+        log_was_read: true,
         replication_state: (!is_primary).then(|| "streaming".to_owned()),
         streaming_from: None,
         replication: if is_primary { vec![row] } else { Vec::new() },

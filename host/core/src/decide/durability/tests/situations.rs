@@ -305,6 +305,21 @@ fn a_position_that_may_still_grow_is_no_vote() {
     assert_eq!(vote(true), Standing::NotEnoughVotes { votes: 0, quorum: 1 });
 }
 
+/// SYNC-13: who still reads its own log has more than it says.
+#[test]
+fn a_position_short_of_the_own_log_is_not_final() {
+    let mut view = view(settings(), None, SyncView::default());
+    let race = Race { begun_at: NOW, receiving_stopped_at: Some(NOW), again_at: NOW, rounds: 1 };
+    let memory = Memory { race: Some(race), ..Memory::default() };
+    let mut told = |log_was_read| {
+        let value = Monitoring { log_was_read, ..monitoring(false) };
+        view.server.monitoring = Observed::Seen { value, at: NOW };
+        memory.position_is_final(&view)
+    };
+    assert!(told(true));
+    assert!(!told(false));
+}
+
 fn standing(mode: SynchronousMode, sync: SyncView, answers: &[(&str, u64)]) -> Standing {
     let settings = Settings { synchronous_mode: mode, ..settings() };
     let entrant =
