@@ -4,7 +4,7 @@
 mod common;
 
 use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Dcs, Node, Prober, wait};
+use regent_harness::{Cluster, ClusterState, Dcs, Node, Prober, wait};
 use serde_json::json;
 use std::time::Duration;
 
