@@ -103,7 +103,7 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
 }
 
 /// In failsafe mode whom the key does not name does not race: nobody stands back for it.
-fn is_barred(settings: &Settings, cluster: &ClusterView, name: &str) -> bool {
+pub(super) fn is_barred(settings: &Settings, cluster: &ClusterView, name: &str) -> bool {
     let named = cluster.failsafe.as_ref().filter(|members| settings.failsafe_mode && !members.is_empty());
     named.is_some_and(|members| !members.contains_key(name))
 }

@@ -1,7 +1,7 @@
 //! Situation 9xx, leaderless: nobody has the lock, the store answers, and this member's server is up.
 
 use super::case::{Case, Decision};
-use super::election::{Entrant, Standing, stand};
+use super::election::{Entrant, Standing, is_barred, stand};
 use super::{Action, Backoff, Race, Reason, Rule};
 use crate::model::{
     ClusterView, Errand, ErrandKind, FailoverRequest, FenceMode, MemberStatus, Moment, Monitoring, StoreCall,
@@ -241,8 +241,11 @@ fn other_named(case: &mut Case<'_>) -> Decision {
         };
     };
     hear(case, round.begun_at);
+    let (settings, cluster) = (&case.view.settings, case.cluster()?);
+    let barred = |name: &str| request.leader.is_some() && is_barred(settings, cluster, name);
     let able = |name: &str| {
         sync.as_ref().is_none_or(|sync| sync.knows(name))
+            && !barred(name)
             && round
                 .answers
                 .get(name)

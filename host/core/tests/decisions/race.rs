@@ -159,7 +159,8 @@ fn nobody_stands_back_for_the_member_that_gave_the_lock_up() {
     assert!(!takes(Some("c")), "a named candidate that does not answer leaves an ordinary race");
 }
 
-/// HA-49: nor for a preferred member that the failsafe key does not name, which does not race (seed 300562485).
+/// HA-49: nor for a preferred or a named member that the failsafe key does not name, which does not race (seeds 300562485
+/// and 400163549).
 #[test]
 fn nobody_stands_back_for_whom_the_failsafe_key_bars() {
     let rule = |named: &[&str]| {
@@ -170,6 +171,16 @@ fn nobody_stands_back_for_whom_the_failsafe_key_bars() {
         wins(&race(asked, &[("b", preferred)]))
     };
     assert!(rule(&["a"]) && !rule(&["a", "b"]));
+    let candidate = |named: &[&str]| {
+        let asked = with_settings(view(None), |settings| settings.failsafe_mode = true);
+        let url = |name: &&str| ((*name).to_owned(), format!("http://{name}:8008/patroni"));
+        let asked = with_cluster(asked, |cluster| {
+            cluster.failsafe = Some(named.iter().map(url).collect());
+            cluster.failover = failover(Some("c"), Some("b"), None);
+        });
+        race(asked, &[("b", status(100))]).0
+    };
+    assert_eq!((candidate(&["a"]), candidate(&["a", "b"])), (960, 935));
 }
 
 /// SYNC-13: in quorum mode those who stand back for a named candidate let go of the lost leader first: their positions
