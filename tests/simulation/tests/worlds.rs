@@ -3,7 +3,7 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 21] = [
+const FOUND: [(u64, &str); 22] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
@@ -31,6 +31,7 @@ const FOUND: [(u64, &str); 21] = [
     (300_504_219, "6: after a hand-over the only vote was the former leader's, which was not counted"),
     (300_507_701, "6: the same with a voter that must not lead, and so never lets go of the lost leader"),
     (300_562_485, "6: a member stood back for a preferred one that the failsafe key barred from the race"),
+    (500_083_689, "7: a write of the sync key came late, from the daemon before, the store having been away for a ttl"),
     (400_163_549, "6: others stood back for a named candidate that the failsafe key barred from the race"),
     (400_139_242, "3: a named member's daemon was restarted, and its word to the leader forgotten"),
     (300_217_934, "7: the sync key followed what the server showed while it was being told otherwise"),

@@ -120,9 +120,9 @@ impl Durability {
             return;
         }
         let version = &cluster.sync.version;
-        let young = view.now < view.started_at + view.settings.ttl;
         self.key = match std::mem::take(&mut self.key) {
-            KeyWrites::Unread if young && version.is_some() => KeyWrites::MayCome(version.clone()),
+            // However long ago it wrote: the store may have been away since.
+            KeyWrites::Unread if version.is_some() => KeyWrites::MayCome(version.clone()),
             KeyWrites::MayCome(over) if over == *version => KeyWrites::MayCome(over),
             _ => KeyWrites::Settled,
         };

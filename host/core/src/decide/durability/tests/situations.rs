@@ -2,7 +2,7 @@
 
 use super::super::super::{Action, Bootstrap, Memory, Race, Standing, decide};
 use super::super::standbys::healthy;
-use super::super::{Durability, Mark};
+use super::super::{Durability, KeyWrites, Mark};
 use crate::decide::election::{Entrant, stand};
 use crate::decide::switch_targets;
 use crate::model::testing::{self, NOW, monitoring, view};
@@ -61,7 +61,8 @@ fn leading(names: &str) -> Memory {
         position: Some(Lsn(50)),
         held: true,
     };
-    let durability = Durability { names: Some(names.into()), mark: Some(mark), ..Durability::default() };
+    let durability =
+        Durability { names: Some(names.into()), mark: Some(mark), key: KeyWrites::Settled, ..Durability::default() };
     Memory { role: Role::Primary, announced: Some(Role::Primary), durability, ..Memory::default() }
 }
 
@@ -72,6 +73,7 @@ fn following() -> Memory {
         announced: Some(Role::Replica),
         followed: Some(None),
         next_timeline,
+        durability: Durability { key: KeyWrites::Settled, ..Durability::default() },
         ..Memory::default()
     }
 }
@@ -229,7 +231,7 @@ fn a_promotion_waits_for_the_key() {
     world.server.recovery_signal = true;
     world.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
     let raced = |key: SyncView| Memory {
-        durability: Durability { raced_by: Some(key), ..Durability::default() },
+        durability: Durability { raced_by: Some(key), key: KeyWrites::Settled, ..Durability::default() },
         ..following()
     };
     let of_b = || raced(key("b", &["a", "c"], 0));
