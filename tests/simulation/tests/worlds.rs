@@ -3,7 +3,7 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 22] = [
+const FOUND: [(u64, &str); 23] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
@@ -32,6 +32,7 @@ const FOUND: [(u64, &str); 22] = [
     (300_507_701, "6: the same with a voter that must not lead, and so never lets go of the lost leader"),
     (300_562_485, "6: a member stood back for a preferred one that the failsafe key barred from the race"),
     (500_083_689, "7: a write of the sync key came late, from the daemon before, the store having been away for a ttl"),
+    (500_474_011, "7: a daemon that had just started restarted its server before it knew whom that waits for"),
     (400_163_549, "6: others stood back for a named candidate that the failsafe key barred from the race"),
     (400_139_242, "3: a named member's daemon was restarted, and its word to the leader forgotten"),
     (300_217_934, "7: the sync key followed what the server showed while it was being told otherwise"),

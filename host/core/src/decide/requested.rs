@@ -150,6 +150,10 @@ fn restart(case: &mut Case<'_>) -> Decision {
         return None;
     }
     let mode = if case.memory.role == Role::Primary {
+        // It comes up waiting for whom it waits now: that has to be known.
+        if !case.memory.durability.is_settled(case.view) {
+            return None;
+        }
         StartMode::Primary
     } else {
         case.source().map_or(StartMode::Standby, StartMode::Follow)

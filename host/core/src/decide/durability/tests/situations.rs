@@ -192,6 +192,20 @@ fn strict_mode_goes_on_waiting_and_says_so() {
     assert_eq!(expect(&new, made, 534), names(Some(STRICT_PLACEHOLDER)), "before the first lock");
 }
 
+/// SYNC-02: a restarted primary comes up waiting for whom it waited before, so that has to be known (seed 500474011).
+#[test]
+fn a_primary_is_not_restarted_before_its_names_are_known() {
+    let mut world = view(on(), Some("a"), key("a", &["c"], 0));
+    streaming(&mut world, "c", &[("c", "sync", 100)]);
+    world.requests.restart = Some(RestartRequest { timeout: None });
+    let unknown = || Memory { durability: Durability { names: None, ..leading("c").durability }, ..leading("c") };
+    let restart = Action::Begin(Task::Restart(StartMode::Primary));
+    assert_eq!(expect(&world, unknown(), 620), restart, "the server says them");
+    world.server.monitoring = Observed::Unseen("not asked yet".into());
+    assert_ne!(decide(&world, &mut unknown()).action, restart);
+    assert_eq!(expect(&world, leading("c"), 620), restart);
+}
+
 #[test]
 fn the_key_goes_first_when_the_mode_is_switched_off() {
     // SYNC-01: then the user's own value comes back; what the user set while the mode was off is never touched.
