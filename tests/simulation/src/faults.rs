@@ -1,7 +1,7 @@
 //! Faults and operators' wishes, brought about and ended.
 
 use crate::daemon::{News, Request};
-use crate::plan::Kind;
+use crate::plan::{Change, Kind};
 use crate::store::Dynamic;
 use crate::world::{Event, Step, World};
 use regent_core::model::WallTime;
@@ -212,7 +212,11 @@ impl World {
             place.clock.missed += u64::try_from(self.now.since(at).as_millis()).unwrap_or(0);
             place.thawed_at = self.now;
             // Its lock was good for no longer than a ttl when it stopped, on a clock that may be slow besides.
-            let ttl = self.store.dynamic.ttl.max(self.plan.settings.ttl);
+            let changed = self.plan.faults.iter().filter_map(|fault| match fault.kind {
+                Kind::Configure(Change::Timing(ttl, ..)) => Some(Duration::from_secs(ttl)),
+                _ => None,
+            });
+            let ttl = changed.max().unwrap_or_default().max(self.plan.settings.ttl);
             place.unaware_until = self.now + ttl + ttl / 100;
             self.thaw(node);
             // The guard's alarm was set by the same clock.
