@@ -280,8 +280,8 @@ impl Monitor {
     async fn run(mut self) {
         let mut server = self.server.borrow_and_update().clone();
         let mut connection = Connection::new(&server, Purpose::Heartbeat);
-        // Whose log was read to its end.
-        let mut read: Option<Postmaster> = None;
+        // Whose log was read to its end, and in which session that was seen.
+        let mut read: Option<(Postmaster, u64)> = None;
         let mut doubt = FIRST_DOUBT;
         loop {
             if self.server.has_changed().unwrap_or(false) {
@@ -298,11 +298,13 @@ impl Monitor {
                 continue;
             };
             let at = ports::now();
-            let known = read.is_some_and(|read| read == postmaster);
+            let session = connection.sessions();
+            let known = read == Some((postmaster, session));
             let mut pause = MONITORING_INTERVAL;
             let answer = match postgres::monitor(&mut connection, server.binaries.version(), known).await {
-                Ok(value) => {
-                    read = value.log_was_read.then_some(postmaster);
+                Ok(mut value) => {
+                    value.log_was_read &= !known || connection.sessions() == session;
+                    read = value.log_was_read.then(|| (postmaster, connection.sessions()));
                     // An election may wait for the end of its log.
                     (pause, doubt) = match read {
                         Some(_) => (MONITORING_INTERVAL, FIRST_DOUBT),

@@ -106,6 +106,7 @@ pub struct Connection {
     purpose: Purpose,
     database: Option<String>,
     open: Option<Open>,
+    sessions: u64,
 }
 
 struct Open {
@@ -116,12 +117,18 @@ struct Open {
 impl Connection {
     /// Not open yet: the first statement opens it.
     pub fn new(server: &Server, purpose: Purpose) -> Connection {
-        Connection { settings: server.settings.clone(), purpose, database: None, open: None }
+        Connection { settings: server.settings.clone(), purpose, database: None, open: None, sessions: 0 }
     }
 
     /// The same to another database than the one for administration.
     pub fn to_database(self, name: &str) -> Connection {
         Connection { database: Some(name.to_owned()), open: None, ..self }
+    }
+
+    /// How often it was opened so far. What a session was told is not known to hold in the next one: a server that
+    /// recovers from the crash of a backend ends them all, and is the same postmaster still.
+    pub fn sessions(&self) -> u64 {
+        self.sessions
     }
 
     /// Closes it; the next statement opens it again.
@@ -175,7 +182,9 @@ impl Connection {
                 let account = &self.settings.accounts.superuser;
                 // Boxed: connecting is rare, and its state is large.
                 let database = self.database.as_ref().unwrap_or(&self.settings.database);
-                Box::pin(open(&address, account, database, self.purpose)).await?
+                let open = Box::pin(open(&address, account, database, self.purpose)).await?;
+                self.sessions += 1;
+                open
             }
         };
         Ok(&self.open.insert(open).client)

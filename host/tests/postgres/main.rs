@@ -14,7 +14,7 @@ use regent_core::model::{
     BootstrapSettings, CommandOption, CommitPoint, ControlState, DataDirectory, PostmasterStatus, SlotSpec,
     StandbyNames, Timeline,
 };
-use scenario::{LIMIT, Node, World};
+use scenario::{LIMIT, Node, World, poll};
 use unprivileged::as_postgres;
 
 /// BOOT-11, BOOT-17, and all that follows a clone.
@@ -285,6 +285,15 @@ fn a_standby_tells_when_it_has_read_its_own_log() {
         b.until("the end of the log", |seen| seen.log_was_read).await;
         let read = postgres::monitor(&mut b.sql(), version, false).await.unwrap();
         assert!(read.received_lsn.is_none() && read.position() >= written, "{read:?}");
+
+        // A session that the server ended is opened anew without a word, and counted.
+        let mut watched = b.sql();
+        let pid = watched.rows("its number", "SELECT pg_catalog.pg_backend_pid()", LIMIT).await.unwrap();
+        let end = format!("SELECT pg_catalog.pg_terminate_backend({})", pid[0].get(0).unwrap());
+        b.sql().execute("its end", &end, LIMIT).await.unwrap();
+        assert_eq!(watched.sessions(), 1);
+        let anew = async || postgres::monitor(&mut watched, version, false).await.is_ok() && watched.sessions() == 2;
+        poll("a session of its own", anew).await;
         world.stop().await;
     });
 }

@@ -121,7 +121,7 @@ impl Node {
     }
 }
 
-async fn poll(what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub async fn poll(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     let polled = async {
         while !done().await {

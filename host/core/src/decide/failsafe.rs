@@ -204,14 +204,14 @@ pub(super) fn is_young(view: &View) -> bool {
     view.now < view.started_at + view.settings.ttl
 }
 
-/// Whom the failsafe key names and who did not say, in this race, that it does not lead. A young daemon may have let one of
-/// them go on.
-pub(super) fn unheard_leaders(case: &Case<'_>) -> Vec<String> {
+/// A young daemon may have let a leader go on: somebody whom the failsafe key names did not say, in this race, that it
+/// follows.
+pub(super) fn may_owe_a_word(case: &Case<'_>) -> bool {
     let named = case.cluster().filter(|_| is_young(case.view)).and_then(|cluster| cluster.failsafe.as_ref());
-    let others = named.into_iter().flat_map(|named| named.keys()).filter(|name| *name != case.me());
+    let mut others = named.into_iter().flat_map(|named| named.keys()).filter(|name| *name != case.me());
     let round = super::leaderless::race_round(case);
     let follows = |name: &String| round?.answers.get(name)?.as_ref().map(|status| status.in_recovery);
-    others.filter(|name| follows(name) != Some(true)).cloned().collect()
+    others.any(|name| follows(name) != Some(true))
 }
 
 /// A daemon's word ends with it, and the leader counts on it for a ttl, also if failsafe mode was switched off meanwhile.

@@ -196,7 +196,7 @@ fn named(case: &mut Case<'_>) -> Decision {
     }
     let request = case.cluster()?.failover.as_ref()?;
     let named = request.candidate.as_deref() == Some(case.me());
-    if !named || !may_lead_uncompared(case, request) || !super::failsafe::unheard_leaders(case).is_empty() {
+    if !named || !may_lead_uncompared(case, request) || super::failsafe::may_owe_a_word(case) {
         return None;
     }
     acquire(case, Reason::NamedByOperator)
