@@ -3,7 +3,7 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 23] = [
+const FOUND: [(u64, &str); 26] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
@@ -33,6 +33,12 @@ const FOUND: [(u64, &str); 23] = [
     (300_562_485, "6: a member stood back for a preferred one that the failsafe key barred from the race"),
     (500_083_689, "7: a write of the sync key came late, from the daemon before, the store having been away for a ttl"),
     (500_474_011, "7: a daemon that had just started restarted its server before it knew whom that waits for"),
+    (
+        500_947_532,
+        "6: a new leader was lost before it said how far its log goes, and nobody was near enough to the former",
+    ),
+    (500_984_147, "6: the same after a hand-over that nobody had everything of"),
+    (500_993_238, "7: synchronous mode went off and on around a promotion, and the key named who was not waited for"),
     (400_163_549, "6: others stood back for a named candidate that the failsafe key barred from the race"),
     (400_139_242, "3: a named member's daemon was restarted, and its word to the leader forgotten"),
     (300_217_934, "7: the sync key followed what the server showed while it was being told otherwise"),

@@ -244,6 +244,11 @@ fn remove_key(case: &mut Case<'_>) -> Decision {
     }
     let sync = &case.fresh_cluster()?.sync;
     let version = sync.version.clone().filter(|_| sync.leader.is_some())?;
+    remove(case, version)
+}
+
+/// Removes the key that was read with this version.
+fn remove(case: &mut Case<'_>, version: Version) -> Decision {
     call(case, StoreCall::DeleteSync { version: version.clone() }, Some(version), Reason::SynchronousModeOff)
 }
 

@@ -2,13 +2,14 @@
 
 use super::case::{Case, Decision};
 use super::{Bootstrap, Reason, Rule};
-use crate::model::{Errand, ErrandKind, StoreCall};
+use crate::model::{Errand, ErrandKind, LeaseView, Observed, StoreCall, Task, TaskOutcome};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 210,
         situation: "heartbeat",
-        sentence: "The lock is renewed when loop_wait has passed since it was.",
+        sentence: "The lock is renewed when loop_wait has passed since it was, and once the server is seen to be a primary \
+                   after its promotion, for that tells how far the new leader's log goes.",
         apply: renew,
     },
     Rule {
@@ -39,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
 
 fn renew(case: &mut Case<'_>) -> Decision {
     let lease = case.view.lease.filter(|_| case.holds_lease())?;
-    if case.view.now < lease.renewed_at + case.view.settings.loop_wait {
+    if case.view.now < lease.renewed_at + case.view.settings.loop_wait && !has_news_of_a_promotion(case, lease) {
         return None;
     }
     // What only the members' word kept may be gone from the store, and is still nobody else's. And a lock that is taken
@@ -47,6 +48,16 @@ fn renew(case: &mut Case<'_>) -> Decision {
     let anew = case.view.failsafe.kept_at.is_some() || case.memory.release_sent.is_some();
     let call = if anew { StoreCall::Acquire } else { StoreCall::Renew };
     case.call(call, Reason::RenewalDue)
+}
+
+/// What the store says of the log's end is the former leader's. Were this member lost before it says its own, nobody
+/// might be near enough to that to lead.
+fn has_news_of_a_promotion(case: &Case<'_>, lease: LeaseView) -> bool {
+    let Observed::Seen { value, at } = &case.view.server.monitoring else { return false };
+    let promoted = case.view.finished.as_ref().filter(|finished| {
+        finished.task == Task::Promote && finished.outcome == TaskOutcome::Done && finished.at > lease.renewed_at
+    });
+    value.is_primary && promoted.is_some_and(|finished| *at >= finished.at)
 }
 
 fn load(case: &mut Case<'_>) -> Decision {

@@ -56,7 +56,7 @@ pub(super) const RULES_BEFORE: &[Rule] = &[
         number: 823,
         situation: "leader",
         sentence: "In synchronous mode the sync key says who leads, and whom commits wait for, before the promotion; where it \
-                   changed since the race, the lock is given back for another one.",
+                   changed since the race, the lock is given back for another one. With the mode off there is no key.",
         apply: super::durability::prepare,
     },
     Rule {

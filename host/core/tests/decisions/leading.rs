@@ -48,6 +48,23 @@ fn a_doubtful_lock_promotes_nobody() {
     assert!(!matches!(action, Action::Begin(Task::Promote)), "{action:?}");
 }
 
+/// HA-65: a new leader says at once how far its log goes. Seeds 500947532 and 500984147 lost it before its first loop:
+/// nobody was near enough to what the former leader had said.
+#[test]
+fn a_new_primary_renews_its_lock_at_once() {
+    let mut promoted = view(Some("a"));
+    let at = NOW - Duration::from_millis(500);
+    promoted.lease = promoted.lease.map(|lease| LeaseView { renewed_at: at, ..lease });
+    assert_ne!(decide(&promoted, &mut primary_memory()).rule, 210, "loop_wait has not passed");
+    promoted.finished = Some(FinishedTask { number: 1, task: Task::Promote, outcome: TaskOutcome::Done, at: NOW });
+    assert_eq!(expect(&promoted, primary_memory(), 210), Action::Store(StoreCall::Renew));
+    let mut unseen = promoted.clone();
+    unseen.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    assert_ne!(decide(&unseen, &mut primary_memory()).rule, 210, "there is nothing to tell yet");
+    promoted.lease = promoted.lease.map(|lease| LeaseView { renewed_at: NOW, ..lease });
+    assert_ne!(decide(&promoted, &mut primary_memory()).rule, 210, "it was told");
+}
+
 /// HA-52: where pre_promote refuses, the lock is given back, and for a ttl this member does not race.
 #[test]
 fn a_refused_promotion_gives_way_to_others() {

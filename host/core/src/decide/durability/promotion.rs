@@ -12,9 +12,11 @@ use crate::model::{Settings, StandbyNames, StoreCall, SyncState, SyncView, Synch
 /// its clock too, does so when it goes on, and acknowledges commits by what it wrote. Then the race is held again, by
 /// the new key. From the moment that the key names this member, no such write can come.
 pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
-    let mode = case.view.settings.synchronous_mode;
-    if !leads(case) || case.view.server.is_primary() || case.paused() || mode == SynchronousMode::Off {
+    if !leads(case) || case.view.server.is_primary() || case.paused() {
         return None;
+    }
+    if case.view.settings.synchronous_mode == SynchronousMode::Off {
+        return drop_key(case);
     }
     let Some(cluster) = case.fresh_cluster() else {
         return case.wait(Reason::SyncKeyUnread);
@@ -37,6 +39,14 @@ pub(in crate::decide) fn prepare(case: &mut Case<'_>) -> Decision {
     }
     case.memory.durability.names = Some(names.to_string());
     None
+}
+
+/// A key that is left over from synchronous mode names standbys that the new primary does not wait for. Switched on
+/// again before that one removes it, the mode would go by it.
+fn drop_key(case: &mut Case<'_>) -> Decision {
+    let sync = &case.cluster()?.sync;
+    let version = sync.version.clone().filter(|_| sync.leader.is_some())?;
+    super::remove(case, version).or_else(|| case.wait(Reason::SynchronousModeOff))
 }
 
 /// What the key has to say before the promotion, where it says something else, and whom commits wait for from the

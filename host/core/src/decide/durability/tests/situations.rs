@@ -237,6 +237,22 @@ fn configuration_waits_until_it_is_known_whom_commits_wait_for() {
     assert_eq!(memory.durability.names.as_deref(), Some("b"), "the names that were found stay");
 }
 
+/// SYNC-06: seed 500993238 switched the mode on again before the new primary had removed the key.
+#[test]
+fn a_key_left_over_goes_before_a_promotion() {
+    let mut world = view(settings(), Some("a"), key("b", &["a", "c"], 1));
+    world.server.status = Some(PostmasterStatus::Standby);
+    world.server.recovery_signal = true;
+    world.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    let removed = Action::Store(StoreCall::DeleteSync { version: Version("7".into()) });
+    assert_eq!(expect(&world, following(), 823), removed);
+    world.store.in_flight = Some(StoreCallKind::Write);
+    assert!(matches!(expect(&world, following(), 823), Action::Wait { .. }), "it is being removed");
+    world.store.in_flight = None;
+    update(&mut world, |cluster| cluster.sync = SyncView::default());
+    assert_eq!(expect(&world, following(), 825), Action::Begin(Task::Promote));
+}
+
 #[test]
 fn a_promotion_waits_for_the_key() {
     // SYNC-06
