@@ -39,25 +39,38 @@ impl Etcd {
         Err(busy())
     }
 
-    /// Keeps the lock, as long as it carries our name.
+    /// Keeps the lock, as long as it carries our name. It is written over the version that is known: a renewal that went
+    /// unanswered and arrives late, after the ttl was changed, would let the lock end sooner than its holder believes.
     pub(crate) async fn renew(&self, cx: &Cx, lease: &Lease, also: &[Write]) -> Result<Option<Lease>> {
         let (path, name) = (self.keys.leader(), value::written(self.keys.member().as_bytes()));
-        let request = Request::write(&path, &name).with("ttl", self.ttl().as_secs()).with("prevValue", &name);
         self.memory().intend(&path, &name);
-        match self.ask(cx, Repeat::Write, &request).await? {
-            Came::Done(event) if event.node.created.to_string() != lease.session => {
-                // It was lost and is ours again, by a request that nobody waited for: what was promised meanwhile?
-                log::info("the lock was lost in between");
-                self.memory().wrote(&path, &name, event.node.index);
-                Ok(None)
-            }
-            Came::Done(event) => Ok(Some(self.taken(cx, &event, &name, also).await)),
-            Came::No { code, .. } => {
-                log::info(&format!("the lock is lost: the store says {code}"));
-                self.memory().gone(&path);
-                Ok(None)
+        let mut index = lease.version.clone();
+        for _ in 0..LOOKS {
+            let ttl = self.ttl().as_secs();
+            let request = Request::write(&path, &name).with("ttl", ttl).with("prevValue", &name);
+            match self.ask(cx, Repeat::Write, &request.with("prevIndex", &index)).await? {
+                Came::Done(event) if event.node.created.to_string() != lease.session => {
+                    // It was lost and is ours again, by a request that nobody waited for: what was promised meanwhile?
+                    log::info("the lock was lost in between");
+                    self.memory().wrote(&path, &name, event.node.index);
+                    return Ok(None);
+                }
+                Came::Done(event) => return Ok(Some(self.taken(cx, &event, &name, also).await)),
+                Came::No { code, .. } => {
+                    self.look(cx, &path).await?;
+                    match self.memory().seen(&path).filter(|lock| lock.text == name && lock.index.to_string() != index)
+                    {
+                        // Ours, in another version: an earlier renewal went unanswered and was applied.
+                        Some(lock) => index = lock.index.to_string(),
+                        None => {
+                            log::info(&format!("the lock is lost: the store says {code}"));
+                            return Ok(None);
+                        }
+                    }
+                }
             }
         }
+        Err(busy())
     }
 
     /// Gives the lock back, in the version that is there: a late request must not remove one that was taken again.

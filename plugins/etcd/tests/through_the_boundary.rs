@@ -5,8 +5,9 @@ mod support;
 use regent_plugin_api::host::{ErrorKind, Expect, KeyKind};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use support::{BUDGET, ask, eventually, key, load, member, store};
 
 /// ETCD-07: the other servers are learnt from the one that is named, and stay known when it is lost.
@@ -27,28 +28,59 @@ async fn the_other_servers_are_found() {
     assert_eq!(load(&a).await.entries.len(), 1);
 }
 
-/// Leads to a server, and tells whether it was asked about the others, and answered.
+/// A renewal that arrives after the ttl was made longer must not let the lock end sooner again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_renewal_with_the_former_ttl_is_refused() {
+    let store = store(1).await;
+    let port = store.servers[0].client_port;
+    let relay = Relay::before(port);
+    let a = member("a", &format!("{{\"host\": \"127.0.0.1:{}\"}}", relay.port)).await;
+    let lease = a.acquire_leader(BUDGET, b"a".to_vec(), vec![]).await.expect("a verdict").expect("it is free");
+    let lease = a.renew_leader(BUDGET, lease, vec![]).await.expect("a verdict").expect("it is ours");
+    let renewal = relay.renewal.lock().expect("nobody panicked").clone();
+    assert!(renewal.contains("ttl=60"), "{renewal}");
+    a.set_ttl(Duration::from_secs(600));
+    let lease = a.renew_leader(BUDGET, lease, vec![]).await.expect("a verdict").expect("it is ours");
+    let (_, form) = renewal.split_once("\r\n\r\n").expect("a head and a form");
+    let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let answer = ask(port, "PUT", "/v2/keys/service/demo/leader", kind, form);
+    assert!(answer.contains("412 Precondition Failed"), "{answer}");
+    // An unanswered renewal that was carried out is another matter: the lock is still ours.
+    let answer = ask(port, "PUT", "/v2/keys/service/demo/leader", kind, "value=a&ttl=500&prevValue=a");
+    assert!(answer.contains("200 OK"), "{answer}");
+    a.renew_leader(BUDGET, lease, vec![]).await.expect("a verdict").expect("it is ours");
+    let lock = ask(port, "GET", "/v2/keys/service/demo/leader", "", "");
+    let ttl = lock.split_once("\"ttl\":").and_then(|(_, rest)| rest.split(',').next()?.parse::<u32>().ok());
+    assert!(ttl > Some(500), "{lock}");
+}
+
+/// Leads to a server, and tells whether it was asked about the others, and answered; and what the last write of the lock
+/// said.
 struct Relay {
     port: u16,
     told: Arc<AtomicBool>,
+    renewal: Arc<Mutex<String>>,
 }
 
 impl Relay {
     fn before(server: u16) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
-        let told = Arc::<AtomicBool>::default();
-        let shared = Arc::clone(&told);
+        let (told, renewal) = (Arc::<AtomicBool>::default(), Arc::<Mutex<String>>::default());
+        let (shared, lock) = (Arc::clone(&told), Arc::clone(&renewal));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                 let (back, there) = (client.try_clone().expect("a handle"), server.try_clone().expect("a handle"));
                 let asked = Arc::<AtomicBool>::default();
-                let (sees, told) = (Arc::clone(&asked), Arc::clone(&shared));
+                let (sees, told, lock) = (Arc::clone(&asked), Arc::clone(&shared), Arc::clone(&lock));
                 std::thread::spawn(move || {
                     carry(client, server, |part| {
                         let text = String::from_utf8_lossy(part);
                         sees.fetch_or(text.contains("GET /v2/machines"), Ordering::SeqCst);
+                        if text.starts_with("PUT ") && text.contains("/leader ") {
+                            *lock.lock().expect("nobody panicked") = text.into_owned();
+                        }
                     });
                 });
                 std::thread::spawn(move || {
@@ -58,7 +90,7 @@ impl Relay {
                 });
             }
         });
-        Relay { port, told }
+        Relay { port, told, renewal }
     }
 }
 

@@ -17,6 +17,7 @@ impl World {
     /// Sends a call.
     pub fn send_call(&mut self, node: usize, daemon: &mut Daemon, call: StoreCall) {
         daemon.view.store.in_flight = Some(call.kind());
+        self.renew_session(daemon, &call);
         let settings = &daemon.view.settings;
         let mut input = Input {
             token: daemon.token,
@@ -51,6 +52,15 @@ impl World {
             daemon.view.lease = daemon.view.lease.map(|lease| lease.being_renewed(sent_at, input.ttl));
         }
         self.soon(1, 10, Event::Call { node, instance, call, input, sent_at });
+    }
+
+    /// A session lives for the ttl that it was made with.
+    fn renew_session(&mut self, daemon: &mut Daemon, call: &StoreCall) {
+        let needed = matches!(call, StoreCall::Acquire | StoreCall::Renew | StoreCall::TouchMember);
+        let ttl = daemon.view.settings.ttl;
+        if needed && std::mem::replace(&mut daemon.session_ttl, ttl) != ttl {
+            daemon.session = self.next_id();
+        }
     }
 
     /// A call reaches the store, or does not, or does so later.

@@ -83,6 +83,8 @@ pub struct Daemon {
     pub token: Option<u64>,
     /// What the lock and the member key hang on in the store.
     pub session: u32,
+    /// How long that lives.
+    pub session_ttl: Duration,
     /// The next one, where a call under way may end this one.
     pub next_session: Option<u32>,
     /// A request about the lock went unanswered, and may be carried out yet.
@@ -122,6 +124,7 @@ impl Daemon {
             recovery_signal: server.has_recovery_signal(),
             version: 150_000,
         };
+        let session_ttl = settings.ttl;
         let view = View {
             now,
             wall: WallTime(0),
@@ -147,6 +150,7 @@ impl Daemon {
             memory: Memory::default(),
             token: None,
             session,
+            session_ttl,
             next_session: None,
             unsure: false,
             task: None,

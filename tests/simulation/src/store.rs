@@ -210,7 +210,12 @@ impl Store {
                 let foreign = self.lock.as_ref().is_some_and(|lock| lock.name != caller);
                 alive && !foreign && self.revision_of(caller, call) == seen
             }
-            StoreCall::Renew | StoreCall::Release { .. } => alive && ours,
+            // A renewal prolongs the session that it was sent for. The lock hangs on another by now where the ttl changed.
+            StoreCall::Renew => {
+                let same = self.lock.as_ref().is_some_and(|lock| lock.session == input.session);
+                alive && ours && (same || self.revision_of(caller, call) == seen)
+            }
+            StoreCall::Release { .. } => alive && ours,
             StoreCall::TouchMember => alive && self.revision_of(caller, call) == seen,
             // These compare by themselves.
             StoreCall::WriteSync { .. } | StoreCall::DeleteSync { .. } | StoreCall::ClearFailover { .. } => true,
