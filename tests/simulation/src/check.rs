@@ -2,7 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::log::Log;
-use crate::server::{Phase, Waiting};
+use crate::server::{Directory, Phase, Waiting};
 use crate::world::{Node, World};
 use regent_core::decide::{Action, Divergence, Verdict};
 use regent_core::model::{DataDirectory, Moment, StandbyNames, StartMode, SynchronousMode, Task, Timeline};
@@ -86,6 +86,13 @@ impl Checks {
         }
     }
 
+    /// The cluster follows another one: what was written here is given up.
+    pub fn follow(&mut self) {
+        self.commits.clear();
+        self.last = None;
+        self.newest_timeline = Timeline(0);
+    }
+
     /// It has: what was acknowledged meanwhile may have gone, from now on nothing may.
     fn rest(&mut self, leader_epoch: u32) {
         self.meddled = false;
@@ -151,7 +158,7 @@ impl World {
         let now = self.now;
         let epoch = self.nodes[node].server.epoch;
         let name = &self.names[node];
-        let synchronous = self.store.dynamic.mode != SynchronousMode::Off;
+        let synchronous = self.store.dynamic.mode_in_force() != SynchronousMode::Off;
         let claimed = self.store.cluster.sync.leader.as_ref() == Some(name);
         let checks = &mut self.checks;
         checks.last_acknowledged = now;
@@ -198,6 +205,24 @@ impl World {
         logs.filter(|log| log.timeline() >= newest).filter(near).any(holds)
     }
 
+    /// Some member that may lead has data that a server comes up on.
+    pub fn somebody_is_whole(&self) -> bool {
+        self.whole_logs().next().is_some()
+    }
+
+    /// And lacks no more than is allowed of what the last leader said.
+    pub fn somebody_is_near(&self) -> bool {
+        let said = self.store.cluster.status.optime.unwrap_or_default().0;
+        self.whole_logs().any(|log| said.saturating_sub(log.end().0) <= self.store.dynamic.lag)
+    }
+
+    fn whole_logs(&self) -> impl Iterator<Item = &Log> {
+        let able = self.members().iter().zip(&self.plan.tags).filter(|(_, tags)| !tags.nofailover());
+        let directories = able.filter_map(|(node, _)| node.server.directory.as_ref());
+        let whole = |directory: &&Directory| directory.half_rewound.is_none() && !directory.lacks_log;
+        directories.filter(whole).map(|directory| &directory.log)
+    }
+
     /// A server became primary by itself: invariant 2, and the third's first half.
     pub fn promoted(&mut self, node: usize) {
         self.statistics.promotions += 1;
@@ -240,14 +265,14 @@ impl World {
             return;
         }
         let Some(leader) = self.store.lock.as_ref().and_then(|lock| self.place(&lock.name)) else { return };
-        let settled = self.nodes.iter().enumerate().all(|(place, node)| match node.server.phase {
+        let settled = self.members().iter().enumerate().all(|(place, node)| match node.server.phase {
             Phase::Primary => place == leader,
             Phase::Standby => node.server.stream == Some(leader),
             _ => false,
         });
         // A daemon that hangs since the maintenance would neither stop its server nor let the guard do it; one that ended
         // in it and was started since may take a while to learn whether it still has the lock.
-        let aware = self.nodes.iter().enumerate().all(|(place, node)| {
+        let aware = self.members().iter().enumerate().all(|(place, node)| {
             let daemon = node.daemon.as_ref().filter(|_| !node.daemon_frozen && !node.frozen);
             daemon.is_some_and(|it| !it.view.settings.paused && (place != leader || it.view.lease.is_some()))
         });
@@ -275,6 +300,9 @@ impl World {
                 if !holds && !self.checks.meddled && !self.nodes[node].is_out_of_time(self.now) =>
             {
                 self.checks.fail(|| format!("3: rule {rule}: {name} begins {task} without the lock"));
+            }
+            Task::Promote | Task::Start(StartMode::Primary) if settings.standby_cluster.is_some() => {
+                self.checks.fail(|| format!("10: rule {rule}: {name} begins {task} in a standby cluster"));
             }
             Task::Promote if self.plan.tags[node].nofailover() => {
                 self.checks.fail(|| format!("8: rule {rule}: {name} is promoted and must not lead"));
@@ -317,7 +345,10 @@ impl World {
             return;
         };
         let server = &self.nodes[node].server;
-        if server.phase != Phase::Primary || self.store.dynamic.mode == SynchronousMode::Off || self.checks.meddled {
+        if server.phase != Phase::Primary
+            || self.store.dynamic.mode_in_force() == SynchronousMode::Off
+            || self.checks.meddled
+        {
             return;
         }
         let names = server.standby_names();

@@ -331,12 +331,12 @@ impl Daemon {
 
     /// Where whom commits wait for is decided otherwise, the server's configuration is written anew as well.
     fn configure(&mut self, dynamic: Dynamic) {
-        if Dynamic::of(&self.view.settings) == dynamic {
+        let (before, now) = (Dynamic::of(&self.view.settings), dynamic.in_force());
+        if before == now {
             return;
         }
-        let mode = self.view.settings.synchronous_mode;
         self.view.settings = Arc::new(dynamic.over(&self.view.settings));
-        self.view.requests.apply_configuration |= dynamic.mode != mode;
+        self.view.requests.apply_configuration |= (before.mode, before.site) != (now.mode, now.site);
     }
 
     fn fold_task(&mut self, number: u64, outcome: TaskOutcome, server: &Server) {

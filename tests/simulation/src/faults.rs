@@ -46,6 +46,8 @@ impl World {
                 place.suspended_at = place.suspended_at.or((!place.frozen).then_some(self.now));
                 place.frozen = true;
             }
+            Kind::RemoteAway => self.remote_is_away(true),
+            Kind::RemoteFailsOver => self.remote_fails_over(),
             Kind::SetClock(node, by) => self.nodes[node].clock.set_forward += by,
             wish => self.wish(wish),
         }
@@ -63,8 +65,11 @@ impl World {
             }
             Kind::Configure(change) => {
                 self.store.configure(|dynamic| dynamic.change(change));
-                let Dynamic { lag, mode, .. } = self.store.dynamic;
+                let Dynamic { lag, mode, .. } = self.store.dynamic.in_force();
                 self.checks.configured(lag, mode);
+                if change == Change::Site(true) {
+                    self.checks.follow();
+                }
                 self.announce(None);
             }
             Kind::Switchover(candidate, later) => {
@@ -132,6 +137,7 @@ impl World {
                 self.store_away = false;
                 self.announce(None);
             }
+            Kind::RemoteAway => self.remote_is_away(false),
             Kind::CutFromStore(node) => {
                 self.nodes[node].cut = false;
                 self.inform(node, 2, 30, News::StoreChanged);
@@ -160,6 +166,7 @@ impl World {
             }
             Kind::KillPostmaster(_)
             | Kind::RemoveLock
+            | Kind::RemoteFailsOver
             | Kind::Switchover(..)
             | Kind::SetClock(..)
             | Kind::Configure(_)

@@ -16,6 +16,7 @@ mod plan;
 mod replication;
 mod server;
 mod sheet;
+mod site;
 mod statistics;
 mod store;
 mod tasks;
@@ -51,7 +52,11 @@ pub fn run(plan: &Plan, mutant: Option<Mutant>, tell: bool) -> Outcome {
     world.now = world.now.max(Moment(start));
     let silent = end.saturating_sub(world.checks.last_acknowledged.0);
     let loop_wait = u64::try_from(world.store.dynamic.loop_wait.as_millis()).unwrap_or(0);
-    if silent > loop_wait + 2_000 && !may_stay_silent(plan, &world) {
+    if world.store.dynamic.site {
+        if !world.follows_remote() && !may_stay_behind(plan, &world) {
+            world.checks.fail(|| "6: the standby cluster does not follow the other one, all being well".to_owned());
+        }
+    } else if silent > loop_wait + 2_000 && !may_stay_silent(plan, &world) {
         world.checks.fail(|| format!("6: nothing was acknowledged in the last {silent} ms, all having been well"));
     }
     world.statistics.twins = u64::from(world.has_twins());
@@ -76,9 +81,21 @@ fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let unwilling = |tags: &&Tags| tags.nosync() || tags.nostream() || tags.replicatefrom().is_some();
     let alone = plan.tags.iter().filter(unwilling).count() + 1 >= plan.members;
     let forced = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::Failover(_)));
+    // Promoted before what was rewound to the other cluster was whole: nobody sends the rest any more.
+    let lacking = (0..plan.members).any(|node| world.lacks_log(node));
+    let promoted = plan.settings.standby_cluster.is_some() && (lacking || !world.somebody_is_whole());
     (settings.synchronous_mode_strict && (!mends || alone || world.has_twins() || world.has_half_rewound()))
         || wiped && promised
+        || promoted
         || (wiped || forced) && !world.somebody_has_the_last_commit()
+}
+
+/// A standby cluster that left the other one's history, where there is no pg_rewind (nothing is made anew for that); or
+/// where those that may lead have no data that a server can run on, or lack too much of what the last leader had.
+fn may_stay_behind(plan: &Plan, world: &World) -> bool {
+    let left = world.checks.promotions > 0 || plan.faults.iter().any(|fault| fault.kind == Kind::RemoteFailsOver);
+    let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
+    left && !plan.settings.use_pg_rewind || wiped && !world.somebody_is_near() || !world.somebody_is_whole()
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to
@@ -91,8 +108,9 @@ fn patience(plan: &Plan) -> u64 {
         Kind::Configure(Change::Failsafe(true)) => 30,
         _ => 0,
     });
+    let site = if settings.standby_cluster.is_some() { Duration::from_secs(60) } else { Duration::ZERO };
     let word = if settings.failsafe_mode { settings.ttl } else { Duration::ZERO };
-    u64::try_from((time + word).as_millis()).unwrap_or(0) + changed.sum::<u64>() * 1_000 + 40_000
+    u64::try_from((time + site + word).as_millis()).unwrap_or(0) + changed.sum::<u64>() * 1_000 + 40_000
 }
 
 /// The smallest part of a plan that still goes wrong in the same way.

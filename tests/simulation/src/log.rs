@@ -97,6 +97,12 @@ impl Log {
         u64::try_from(lost).unwrap_or(0)
     }
 
+    /// The last records were never here.
+    pub fn forget(&mut self, records: usize) {
+        self.records.truncate(self.len().saturating_sub(records).max(1));
+        self.flushed = self.flushed.min(self.records.len());
+    }
+
     /// This record stands at that place.
     pub fn holds(&self, index: usize, id: u32) -> bool {
         self.records.get(index).is_some_and(|record| record.id == id)

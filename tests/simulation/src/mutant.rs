@@ -36,13 +36,15 @@ pub enum Mutant {
     TagIgnored,
     /// A server is started on a data directory that pg_rewind left half way.
     HalfRewoundStarts,
+    /// The leader of a standby cluster is promoted.
+    StandbyClusterPromotes,
     /// How far a standby has replayed counts as all that it has, while it still reads its own log.
     UnreadLogCounts,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 15] = [
+    pub const ALL: [Mutant; 16] = [
         Mutant::NoGuard,
         Mutant::NoFence,
         Mutant::EverybodyWins,
@@ -57,6 +59,7 @@ impl Mutant {
         Mutant::WordBroken,
         Mutant::TagIgnored,
         Mutant::HalfRewoundStarts,
+        Mutant::StandbyClusterPromotes,
         Mutant::UnreadLogCounts,
     ];
 
@@ -100,6 +103,9 @@ impl Mutant {
             }
             (Mutant::HalfRewoundStarts, 513 | 515) if idle && daemon.view.server.postmaster.is_none() => {
                 verdict.action = Action::Begin(Task::Start(StartMode::Standby));
+            }
+            (Mutant::StandbyClusterPromotes, 890) if idle && daemon.view.settings.standby_cluster.is_some() => {
+                verdict.action = Action::Begin(Task::Promote);
             }
             (Mutant::WordBroken, 905) if idle => verdict.action = Action::Store(StoreCall::Acquire),
             (Mutant::TagIgnored, 920) if idle && daemon.view.settings.tags.nofailover() => {

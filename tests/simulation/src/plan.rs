@@ -55,6 +55,10 @@ pub enum Kind {
     Suspend(usize),
     /// A wall clock is set, by so many milliseconds.
     SetClock(usize, i64),
+    /// The cluster that this one follows can not be reached.
+    RemoteAway,
+    /// Another server takes over there, without the last records.
+    RemoteFailsOver,
     /// An operator changes the dynamic configuration.
     Configure(Change),
 }
@@ -72,6 +76,8 @@ pub enum Change {
     Lag(u64),
     /// `failsafe_mode`.
     Failsafe(bool),
+    /// `standby_cluster`: it is demoted to follow the other one, or promoted.
+    Site(bool),
 }
 
 impl Kind {
@@ -101,6 +107,8 @@ impl Kind {
             Kind::SlowDisk(..) => "slow disk",
             Kind::Suspend(..) => "suspend",
             Kind::SetClock(..) => "set clock",
+            Kind::RemoteAway => "remote away",
+            Kind::RemoteFailsOver => "remote fails over",
             Kind::Configure(change) => change.name(),
         }
     }
@@ -114,6 +122,8 @@ impl Change {
             Change::Timing(..) => "configure timing",
             Change::Lag(_) => "configure lag",
             Change::Failsafe(_) => "configure failsafe",
+            Change::Site(true) => "demote cluster",
+            Change::Site(false) => "promote cluster",
         }
     }
 }
@@ -168,6 +178,7 @@ impl Plan {
                 during(&mut rng, &settings, change)
             }));
         }
+        follow_another(seed, &mut settings, &mut faults);
         faults.sort_by_key(|fault| fault.at);
         let mut disks = 1;
         faults.retain(|fault| !matches!(fault.kind, Kind::LoseDisk(_)) || std::mem::replace(&mut disks, 0) == 1);
@@ -203,6 +214,9 @@ impl fmt::Display for Plan {
             settings.maximum_lag_on_failover,
             settings.primary_start_timeout.as_secs(),
         )?;
+        if settings.standby_cluster.is_some() {
+            writeln!(f, "  standby_cluster")?;
+        }
         if settings.failsafe_mode {
             writeln!(f, "  failsafe_mode")?;
         }
@@ -224,6 +238,24 @@ const MODES: [SynchronousMode; 3] = [SynchronousMode::Off, SynchronousMode::On, 
 fn during(rng: &mut Rng, settings: &Settings, kind: Kind) -> Fault {
     let longest = u64::try_from(settings.ttl.as_millis()).unwrap_or(0) * 2;
     Fault { at: rng.u64(CALM..CALM + 30_000), lasts: rng.u64(100..longest), kind }
+}
+
+/// One world in twelve begins as a standby cluster. Its chance is its own: the other worlds are what they were before.
+fn follow_another(seed: u64, settings: &mut Settings, faults: &mut Vec<Fault>) {
+    let mut rng = Rng::with_seed(seed ^ 0x27d4_eb2f_1656_67c5);
+    if rng.u8(..12) != 0 {
+        return;
+    }
+    settings.standby_cluster = Some(crate::site::address());
+    for _ in 0..rng.usize(1..=3) {
+        let kind = match rng.u8(..6) {
+            0..=1 => Kind::RemoteAway,
+            2 => Kind::RemoteFailsOver,
+            3..=4 => Kind::Configure(Change::Site(false)),
+            _ => Kind::Configure(Change::Site(true)),
+        };
+        faults.push(during(&mut rng, settings, kind));
+    }
 }
 
 fn change(rng: &mut Rng) -> Change {

@@ -6,7 +6,7 @@ use crate::world::World;
 use regent_core::model::{ReplicationRow, StandbyNames, SyncMethod};
 
 /// Records that a stream carries in a tick.
-const AT_ONCE: usize = 20;
+pub const AT_ONCE: usize = 20;
 
 impl World {
     /// Clients write, logs are shipped, leases run out.
@@ -30,7 +30,8 @@ impl World {
     }
 
     fn write(&mut self, node: usize) {
-        if self.nodes[node].frozen || self.nodes[node].server.phase != Phase::Primary || !self.checks.has_led(node) {
+        let writes = self.checks.has_led(node) || self.remote == Some(node);
+        if self.nodes[node].frozen || self.nodes[node].server.phase != Phase::Primary || !writes {
             return;
         }
         let id = self.next_id();
@@ -43,7 +44,10 @@ impl World {
             }
             let index = directory.log.len();
             directory.log.append(id);
-            server.waiting.push(Waiting { index, id });
+            // What clients of the other cluster wait for is nothing to this one.
+            if self.remote != Some(node) {
+                server.waiting.push(Waiting { index, id });
+            }
         }
     }
 
@@ -96,7 +100,7 @@ impl World {
     /// Two servers are on timelines of one number and have different histories: a member that was cut off right after
     /// its promotion, and whose key is gone, was not heard of by the next leader, if that one was down until then.
     pub fn has_twins(&self) -> bool {
-        let logs: Vec<_> = self.nodes.iter().filter_map(|node| node.server.log()).collect();
+        let logs: Vec<_> = self.members().iter().filter_map(|node| node.server.log()).collect();
         let twins = |one: &crate::log::Log, other: &crate::log::Log| {
             one.timeline() == other.timeline() && !one.is_beginning_of(other) && !other.is_beginning_of(one)
         };

@@ -30,6 +30,8 @@ pub struct Dynamic {
     pub lag: u64,
     /// `failsafe_mode`.
     pub failsafe: bool,
+    /// There is a `standby_cluster`.
+    pub site: bool,
 }
 
 impl Dynamic {
@@ -45,6 +47,7 @@ impl Dynamic {
             retry_timeout: settings.retry_timeout,
             lag: settings.maximum_lag_on_failover,
             failsafe: settings.failsafe_mode,
+            site: settings.standby_cluster.is_some(),
         }
     }
 
@@ -52,7 +55,7 @@ impl Dynamic {
     pub fn over(self, settings: &Settings) -> Settings {
         Settings {
             paused: self.paused,
-            synchronous_mode: self.mode,
+            synchronous_mode: self.mode_in_force(),
             synchronous_mode_strict: self.strict,
             synchronous_node_count: self.count,
             ttl: self.ttl,
@@ -60,8 +63,19 @@ impl Dynamic {
             retry_timeout: self.retry_timeout,
             maximum_lag_on_failover: self.lag,
             failsafe_mode: self.failsafe,
+            standby_cluster: self.site.then(crate::site::address),
             ..settings.clone()
         }
+    }
+
+    /// A standby cluster has no synchronous mode.
+    pub fn mode_in_force(self) -> SynchronousMode {
+        if self.site { SynchronousMode::Off } else { self.mode }
+    }
+
+    /// The same as members see it.
+    pub fn in_force(self) -> Dynamic {
+        Dynamic { mode: self.mode_in_force(), ..self }
     }
 
     /// An operator changes something.
@@ -77,6 +91,7 @@ impl Dynamic {
             }
             Change::Lag(lag) => self.lag = lag,
             Change::Failsafe(on) => self.failsafe = on,
+            Change::Site(on) => self.site = on,
         }
     }
 }

@@ -89,7 +89,7 @@ impl World {
                 None => self.task_ends(node, number, failed("the server is down")),
             },
             Task::Follow(source) => {
-                let place = source.and_then(|source| self.place(&source.name));
+                let place = source.and_then(|source| self.place_of(&source));
                 self.redirect(node, place);
                 self.task_ends(node, number, TaskOutcome::Done);
             }
@@ -160,7 +160,7 @@ impl World {
         }
         self.check_whole(node);
         let source = match mode {
-            StartMode::Follow(source) => self.place(&source.name),
+            StartMode::Follow(source) => self.place_of(source),
             StartMode::Primary | StartMode::Standby => None,
         };
         let primary = *mode == StartMode::Primary;
@@ -190,7 +190,7 @@ impl World {
 
     /// Whoever it is that clones or compares: the source answers.
     fn source_of(&self, node: usize, source: &Source) -> Option<usize> {
-        let place = self.place(&source.name)?;
+        let place = self.place_of(source)?;
         let up = matches!(self.nodes[place].server.phase, Phase::Primary | Phase::Standby);
         (up && self.reach(node, place)).then_some(place)
     }
@@ -250,6 +250,7 @@ impl World {
             return None;
         }
         directory.log.become_like(&from.log);
+        (directory.checkpoint, directory.checkpoint_timeline) = (from.checkpoint, from.checkpoint_timeline);
         directory.recovery_signal = true;
         directory.state = ControlState::InArchiveRecovery;
         directory.half_rewound = None;
@@ -295,7 +296,7 @@ impl World {
         let id = self.next_id();
         match step {
             Step::Up if phase == Phase::Starting && self.lacks_log(node) => {
-                self.later(Duration::from_millis(500), Event::Server { node, postmaster, step: Step::Up });
+                return self.later(Duration::from_millis(500), Event::Server { node, postmaster, step: Step::Up });
             }
             Step::Up if phase == Phase::Starting => {
                 let is_new = self.nodes[node].server.directory.as_ref().is_some_and(|directory| directory.is_new);
@@ -362,18 +363,23 @@ impl World {
             }
             server.end(None);
         }
-        for other in &mut self.nodes {
-            if other.server.stream == Some(node) {
-                other.server.stream = None;
-                other.server.retry_at = self.now + crate::server::RETRY;
-            }
-        }
+        self.drop_streams(node);
         if let Some(postmaster) = self.nodes[node].daemon.as_ref().and_then(|daemon| daemon.view.server.postmaster) {
             self.inform(node, 1, 4, News::Ended(postmaster));
         }
         let control = self.nodes[node].server.control();
         let at = self.clock(node) + Duration::from_millis(5);
         self.inform(node, 5, 15, News::Control(control, at));
+    }
+
+    /// Whoever streams from this node does so no more.
+    pub fn drop_streams(&mut self, node: usize) {
+        for other in &mut self.nodes {
+            if other.server.stream == Some(node) {
+                other.server.stream = None;
+                other.server.retry_at = self.now + crate::server::RETRY;
+            }
+        }
     }
 
     /// The daemon of this node, and its monitor, see what its server does.

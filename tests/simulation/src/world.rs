@@ -147,6 +147,8 @@ pub struct World {
     pub plan: Plan,
     /// The machines.
     pub nodes: Vec<Node>,
+    /// The place of the cluster that this one follows, or did.
+    pub remote: Option<usize>,
     /// Members' names, by place.
     pub names: Vec<String>,
     /// The store.
@@ -182,6 +184,7 @@ impl World {
             rng: Rng::with_seed(plan.seed ^ 0x9e37_79b9_7f4a_7c15),
             recoveries: Rng::with_seed(plan.seed ^ 0xc2b2_ae3d_27d4_eb4f),
             nodes,
+            remote: None,
             names,
             store: Store::new(dynamic),
             store_away: false,
@@ -196,7 +199,10 @@ impl World {
             ids: 0,
             plan,
         };
-        for node in 0..world.nodes.len() {
+        if world.plan.settings.standby_cluster.is_some() {
+            world.found_remote();
+        }
+        for node in 0..world.plan.members {
             let delay = Duration::from_millis(world.rng.u64(0..500));
             world.later(delay, Event::StartDaemon(node));
         }
@@ -384,7 +390,8 @@ impl World {
 }
 
 impl Node {
-    fn new() -> Node {
+    /// A machine with an empty disk.
+    pub fn new() -> Node {
         Node {
             server: Server::new(),
             daemon: None,

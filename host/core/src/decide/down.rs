@@ -209,8 +209,7 @@ fn compare(case: &mut Case<'_>) -> Decision {
     if !is_down(case) || case.memory.divergence != Divergence::MustCheck || leads_primary(case) {
         return None;
     }
-    let settings = &case.view.settings;
-    if !rewind_is_possible(case) && !settings.remove_data_directory_on_diverged_timelines {
+    if !super::follower::can_be_mended(case) {
         return None;
     }
     if case.is_standby_site() {
@@ -255,12 +254,12 @@ fn rewind(case: &mut Case<'_>) -> Decision {
 fn wipe(case: &mut Case<'_>) -> Decision {
     // Nothing is removed before there is a leader to make it anew from.
     let leader = leader_to_compare_with(case).is_some_and(MemberView::is_running);
-    if !is_down(case) || !leader || case.view.settings.standby_cluster.is_some() {
+    if !is_down(case) || !leader {
         return None;
     }
     let settings = &case.view.settings;
     let allowed = match case.memory.divergence {
-        Divergence::Diverged => settings.remove_data_directory_on_diverged_timelines && !rewind_is_possible(case),
+        Divergence::Diverged => !rewind_is_possible(case) && super::follower::can_be_mended(case),
         Divergence::RewindFailed => {
             settings.remove_data_directory_on_rewind_failure || settings.remove_data_directory_on_diverged_timelines
         }

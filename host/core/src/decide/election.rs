@@ -88,8 +88,9 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
         match compare(me, name, status) {
             Standing::First => {}
             found @ Standing::PrimaryAlive(_) => return found,
-            Standing::Preferred { .. } | Standing::NamedFirst(_)
-                if gave_up == Some(name.as_str()) || is_barred(me.settings, cluster, name) => {}
+            // Who does not race holds nobody up.
+            _ if is_barred(me.settings, cluster, name) => {}
+            Standing::Preferred { .. } | Standing::NamedFirst(_) if gave_up == Some(name.as_str()) => {}
             // What the former leader has beyond its standbys it never acknowledged, and who is not synchronous never
             // has more that counts.
             _ if sync.is_some_and(|sync| sync.is_led_by(name) || !sync.knows(name)) => {}

@@ -67,10 +67,13 @@ fn follows(case: &Case<'_>) -> bool {
     case.task_is_idle() && !case.holds_lease() && case.view.server.is_standby()
 }
 
+/// A history that was left can be joined again. In a standby cluster nothing is made anew for it: all members may have
+/// left the remote side's at once.
 pub(super) fn can_be_mended(case: &Case<'_>) -> bool {
     let settings = &case.view.settings;
     let rewindable = case.view.server.control.value().is_some_and(|control| control.can_rewind);
-    (settings.use_pg_rewind && rewindable) || settings.remove_data_directory_on_diverged_timelines
+    (settings.use_pg_rewind && rewindable)
+        || (settings.remove_data_directory_on_diverged_timelines && !case.is_standby_site())
 }
 
 fn stop_diverged(case: &mut Case<'_>) -> Decision {

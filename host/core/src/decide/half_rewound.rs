@@ -133,7 +133,7 @@ fn wipe(case: &mut Case<'_>) -> Decision {
     let settings = &case.view.settings;
     let allowed =
         settings.remove_data_directory_on_rewind_failure || settings.remove_data_directory_on_diverged_timelines;
-    if case.server_runs() || case.paused() || case.is_standby_site() || !leader || !allowed {
+    if case.server_runs() || case.paused() || !leader || !allowed {
         return None;
     }
     if asked_anew(case) || !is_hopeless(case, &mark) {

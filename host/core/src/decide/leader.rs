@@ -97,7 +97,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 855,
         situation: "leader",
-        sentence: "A new primary's timelines go to the history key.",
+        sentence: "A new primary's timelines go to the history key, and those of a standby leader where the key tells of \
+                   later ones, which were left.",
         apply: write_history,
     },
     Rule {
@@ -352,18 +353,27 @@ fn restore_keys(case: &mut Case<'_>) -> Decision {
 }
 
 fn write_history(case: &mut Case<'_>) -> Decision {
-    if !leads(case) || !case.view.server.is_primary() {
+    let site = super::site::leads_site(case);
+    let primary = leads(case) && case.view.server.is_primary();
+    if !site && !primary {
         return None;
     }
-    let timeline = case.view.server.monitoring.value().filter(|monitoring| monitoring.is_primary)?.timeline?;
+    let monitoring = case.view.server.monitoring.value().filter(|it| it.is_primary != site)?;
+    let timeline = monitoring.timeline?;
     if case.memory.history_written == Some(timeline) {
         return None;
     }
     let cluster = case.fresh_cluster()?;
-    let up_to_date = cluster.history.known && cluster.timeline() == timeline;
-    if timeline.0 == 1 || up_to_date {
+    let known = cluster.timeline();
+    // A standby cluster tells nothing, but what was told of a history that it left would keep everybody from leading
+    // once it is promoted.
+    let up_to_date = if site { known <= timeline } else { cluster.history.known && known == timeline };
+    if up_to_date || timeline.0 == 1 && cluster.history.rows.is_empty() {
         case.memory.history_written = Some(timeline);
         return None;
+    }
+    if timeline.0 == 1 {
+        return case.call(StoreCall::WriteHistory { rows: Vec::new() }, Reason::TimelinesToTell);
     }
     // A number that somebody else had taken, or was about to, was passed over: the last row need not be the one before.
     let kind = ErrandKind::ReadHistory;

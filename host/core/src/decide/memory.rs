@@ -266,9 +266,14 @@ impl Memory {
         self.compared = Some(Compared { leader: leader.to_owned(), timeline, at: view.now });
     }
 
-    /// How long the start under way may take before others may take over.
+    /// How long the start under way may take before others may take over: that of a primary, or of a standby with the lock,
+    /// which comes up within a moment as a rule.
     pub fn start_limit(&self, view: &View) -> Option<Duration> {
-        (self.role == Role::Primary).then(|| self.start_timeout.unwrap_or(view.settings.primary_start_timeout))
+        let limit = self.start_timeout.unwrap_or(view.settings.primary_start_timeout);
+        match self.role {
+            Role::Primary => Some(limit),
+            _ => view.lease.map(|_| limit.max(view.settings.loop_wait)),
+        }
     }
 
     /// Long work that failed is not repeated at full speed: a whole loop, but a comparison of histories, which waits for a

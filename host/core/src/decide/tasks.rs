@@ -17,8 +17,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 410,
         situation: "tasks",
-        sentence: "A primary that starts gives way to another, if there is one, when an operator asks for it (HA-08) or the \
-                   start takes longer than primary_start_timeout.",
+        sentence: "A server with the lock that starts gives way to another, if there is one, when an operator asks for it \
+                   (HA-08) or the start takes longer than primary_start_timeout.",
         apply: start_takes_too_long,
     },
     Rule {
@@ -53,8 +53,8 @@ pub(super) const RULES: &[Rule] = &[
 
 fn start_takes_too_long(case: &mut Case<'_>) -> Decision {
     let running = case.view.running.as_ref()?;
-    let primary = matches!(running.task, Task::Start(StartMode::Primary) | Task::Restart(StartMode::Primary));
-    if !primary || !case.holds_lease() || case.paused() || case.server_is_up() {
+    let starts = matches!(running.task, Task::Start(_) | Task::Restart(_));
+    if !starts || !case.holds_lease() || case.paused() || case.server_is_up() {
         return None;
     }
     let request = due_request(case);
@@ -99,7 +99,8 @@ fn start_lacks_log(case: &mut Case<'_>) -> Decision {
         _ => return None,
     };
     let patience = case.view.settings.loop_wait;
-    if case.paused() || case.server_is_up() || case.holds_lease() || case.view.now < running.since + patience {
+    let leads = case.holds_lease() && !case.is_standby_site();
+    if case.paused() || case.server_is_up() || leads || case.view.now < running.since + patience {
         return None;
     }
     case.fresh_cluster()?;
@@ -164,7 +165,9 @@ fn source_is_gone(case: &mut Case<'_>) -> Decision {
         Task::Rewind(source) | Task::CompareHistories(source) => source,
         _ => return None,
     };
-    if source.is_remote() && case.is_standby_site() {
+    // Whoever promotes the cluster meanwhile wants it to have data that a server can run on: what is half rewound has none.
+    let wanted = case.is_standby_site() || matches!(running.task, Task::Rewind(_));
+    if source.is_remote() && wanted {
         return None;
     }
     let leader = case.fresh_cluster()?.leader_name();

@@ -22,6 +22,14 @@ fn primary(timeline: u32, rows: Vec<HistoryRow>) -> View {
     view
 }
 
+/// A primary on the first timeline has none: the key is that of a cluster that was before it, or of a later time.
+#[test]
+fn a_history_of_others_is_taken_back() {
+    let emptied = Action::Store(StoreCall::WriteHistory { rows: Vec::new() });
+    assert_eq!(decide(&primary(1, vec![row(1)]), &mut primary_memory()).action, emptied);
+    assert_ne!(decide(&primary(1, Vec::new()), &mut primary_memory()).action, emptied);
+}
+
 /// HA-30: a promotion passes over numbers that others took. What the server then tells is written, once.
 #[test]
 fn a_history_with_a_gap_is_read_and_written_once() {

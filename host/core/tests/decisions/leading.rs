@@ -309,6 +309,29 @@ fn a_standby_that_does_not_come_up_is_started_anew_with_another_source() {
     expect(&up, replica(), 490);
 }
 
+/// HA-55: the same goes for a standby with the lock, which comes up within a moment as a rule; it lacked the end of what it
+/// had been rewound to, the cluster being promoted meanwhile (the simulator's seed 700051814).
+#[test]
+fn a_standby_with_the_lock_that_does_not_come_up_gives_way() {
+    let limit = settings().primary_start_timeout;
+    let starting = |age| {
+        let mut view = view(Some("a"));
+        let since = NOW - age;
+        let task = Task::Start(StartMode::Standby);
+        view.running = Some(RunningTask { task, since, escalated: None, cancelled: false });
+        view.server.status = Some(PostmasterStatus::Starting);
+        view.server.monitoring = Observed::Unseen("it starts".into());
+        let answers = BTreeMap::from([("b".to_owned(), Some(status(100)))]);
+        View { probes: Some(ProbeRound { begun_at: NOW, answers }), ..view }
+    };
+    let demoted = || Memory { role: Role::Demoted, ..primary_memory() };
+    assert!(is_stop(&expect(&starting(limit), demoted(), 410), StopMode::Immediate));
+    expect(&starting(limit / 2), demoted(), 490);
+    let mut at_once = with_settings(starting(limit), |settings| settings.primary_start_timeout = Duration::ZERO);
+    at_once.running.as_mut().expect("it runs").since = NOW - Duration::from_millis(300);
+    expect(&at_once, demoted(), 490);
+}
+
 /// HA-55: the crash recovery of a primary is its start in place, and longer than primary_start_timeout only while nobody
 /// can take over.
 #[test]

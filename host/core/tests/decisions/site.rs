@@ -188,6 +188,83 @@ fn a_standby_that_does_not_stream_is_compared_with_the_remote_side() {
     assert!(is_stop(&expect(&replica, diverged, 1010), StopMode::Fast));
 }
 
+/// SB-08, REW-10: where nothing can mend it, a standby that left the remote side's history is left running: stopping it
+/// would be no more than a restart, again and again.
+#[test]
+fn a_standby_that_can_not_be_mended_is_not_stopped() {
+    let mut view = in_standby_cluster(Some("a"));
+    let remove_data_directory_on_diverged_timelines = true;
+    let unmended =
+        Settings { use_pg_rewind: false, remove_data_directory_on_diverged_timelines, ..(*view.settings).clone() };
+    view.settings = Arc::new(unmended);
+    let diverged = Memory { divergence: Divergence::Diverged, ..leading() };
+    assert_eq!(expect(&view, diverged.clone(), 890), decide(&view, &mut leading()).action);
+    stopped(&mut view, ControlState::ShutDownInRecovery);
+    assert_eq!(expect(&view, diverged, 770), Action::Begin(Task::Start(StartMode::Follow(remote()))));
+    // What a rewind has spoilt is made anew where a setting says so, from another member that leads.
+    let failed = Memory { divergence: Divergence::RewindFailed, ..standby_memory() };
+    view.server.control = Observed::Seen { value: control(ControlState::ShutDownInRecovery), at: NOW };
+    assert_ne!(decide(&view, &mut failed.clone()).rule, 760, "nobody else leads");
+    let leader = in_standby_cluster(Some("b"));
+    view.store.snapshot = leader.store.snapshot;
+    view.lease = None;
+    assert_eq!(expect(&view, failed, 760), Action::Begin(Task::Wipe));
+}
+
+/// What it needs to come up may be at the remote side, of which a daemon that was just started knew nothing.
+#[test]
+fn a_standby_leader_that_does_not_come_up_is_started_anew_with_its_source() {
+    let mut view = in_standby_cluster(Some("a"));
+    view.server.status = Some(PostmasterStatus::Starting);
+    view.server.monitoring = Observed::Unseen("it starts".into());
+    let since = NOW - view.settings.loop_wait;
+    let mut starting = |mode| {
+        let task = Task::Start(mode);
+        view.running = Some(RunningTask { task, since, escalated: None, cancelled: false });
+        decide(&view, &mut leading()).rule
+    };
+    assert_eq!((starting(StartMode::Standby), starting(StartMode::Follow(remote()))), (412, 490));
+}
+
+/// A rewind to the remote side that is under way when the cluster is promoted is not cut off: a server can not run on what
+/// is left then, on none of the members perhaps (the simulator's seed 700051814). A comparison is.
+#[test]
+fn a_promotion_of_the_cluster_spoils_no_rewind() {
+    let mut view = view(Some("a"));
+    stopped(&mut view, ControlState::ShutDownInRecovery);
+    let mut during = |task| {
+        view.running = Some(RunningTask { task, since: NOW, escalated: None, cancelled: false });
+        decide(&view, &mut leading()).rule
+    };
+    assert_eq!((during(Task::Rewind(remote())), during(Task::CompareHistories(remote()))), (490, 430));
+}
+
+/// What was written of a time in which the cluster was not a standby cluster would tell who may lead once it is promoted:
+/// worlds of the simulator had nobody to lead after a demotion and a promotion.
+#[test]
+fn a_standby_leader_takes_back_what_was_told_of_another_history() {
+    let mut view = in_standby_cluster(Some("a"));
+    let told = |view: &mut View, change: &dyn Fn(&mut ClusterView)| {
+        let (cluster, _) = view.store.snapshot.as_mut().expect("every view has one");
+        change(Arc::make_mut(cluster));
+    };
+    let row = HistoryRow {
+        timeline: Timeline(1),
+        switch_lsn: Lsn(80),
+        reason: String::new(),
+        timestamp: None,
+        new_leader: None,
+    };
+    told(&mut view, &|cluster| cluster.history.rows = vec![row.clone()]);
+    assert_eq!(expect(&view, leading(), 855), Action::Store(StoreCall::WriteHistory { rows: Vec::new() }));
+    told(&mut view, &|cluster| cluster.history.rows.clear());
+    let version = Version("7".into());
+    let key =
+        SyncView { leader: Some("a".into()), standbys: vec!["b".into()], quorum: 0, version: Some(version.clone()) };
+    told(&mut view, &|cluster| cluster.sync = key.clone());
+    assert_eq!(expect(&view, leading(), 823), Action::Store(StoreCall::DeleteSync { version }));
+}
+
 #[test]
 fn the_lock_of_a_lost_standby_leader_is_raced_for() {
     // SB-03
