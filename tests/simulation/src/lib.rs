@@ -95,7 +95,8 @@ fn may_stay_silent(plan: &Plan, world: &World) -> bool {
 fn may_stay_behind(plan: &Plan, world: &World) -> bool {
     let left = world.checks.promotions > 0 || plan.faults.iter().any(|fault| fault.kind == Kind::RemoteFailsOver);
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
-    left && !plan.settings.use_pg_rewind || wiped && !world.somebody_is_near() || !world.somebody_is_whole()
+    let lost = wiped || world.has_half_rewound();
+    left && !plan.settings.use_pg_rewind || lost && !world.somebody_is_near() || !world.somebody_is_whole()
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to
