@@ -9,6 +9,9 @@ use regent_core::model::{DataDirectory, Moment, StandbyNames, StartMode, Synchro
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// More stops than these, all having been well for a while, follow from each other.
+const STOPS: u32 = 50;
+
 /// So long after a machine stood still, what its server acknowledges is counted and not judged.
 const THAW: Duration = Duration::from_millis(200);
 
@@ -38,6 +41,7 @@ pub struct Checks {
     lag: u64,
     newest_writer: u32,
     newest_timeline: Timeline,
+    stops: u32,
     /// Those that are promised to last.
     commits: Vec<Waiting>,
     /// The last one of all.
@@ -58,6 +62,7 @@ impl Checks {
             lag,
             newest_writer: 0,
             newest_timeline: Timeline(0),
+            stops: 0,
             commits: Vec::new(),
             last: None,
             leases: BTreeMap::new(),
@@ -282,10 +287,11 @@ impl World {
         }
     }
 
-    /// A decision: invariants 3, 4 and 5.
+    /// A decision: invariants 3, 4, 5 and 10, and others in part.
     pub fn judge(&mut self, node: usize, daemon: &Daemon, verdict: &Verdict) {
         let task = match &verdict.action {
             Action::Begin(task) | Action::Preempt(task) => task,
+            Action::CancelTask => return self.judge_cancel(node, verdict.rule),
             _ => return,
         };
         let (view, rule) = (&daemon.view, verdict.rule);
@@ -307,6 +313,12 @@ impl World {
             Task::Promote if self.plan.tags[node].nofailover() => {
                 self.checks.fail(|| format!("8: rule {rule}: {name} is promoted and must not lead"));
             }
+            Task::Stop { .. } if self.now > self.plan.healed() => {
+                self.checks.stops += 1;
+                if self.checks.stops > STOPS {
+                    self.checks.fail(|| format!("6: rule {rule}: servers are stopped again and again"));
+                }
+            }
             Task::Wipe => {
                 let diverged = settings.remove_data_directory_on_diverged_timelines;
                 let allowed = match daemon.memory.divergence {
@@ -326,6 +338,15 @@ impl World {
         let passive = matches!(task, Task::Follow(_) | Task::CompareHistories(_) | Task::StopReceiving);
         if settings.paused && !passive && !asked && !daemon.memory.comes_back {
             self.checks.fail(|| format!("4: rule {rule}: {name} begins {task} in maintenance"));
+        }
+    }
+
+    /// Half of a rewind leaves nothing that a server could run on, and the other cluster does not lose any lock.
+    fn judge_cancel(&mut self, node: usize, rule: u16) {
+        let writes = self.nodes[node].pending.as_ref().filter(|pending| pending.half_way);
+        if writes.is_some_and(|pending| matches!(&pending.task, Task::Rewind(source) if source.is_remote())) {
+            let name = self.names[node].clone();
+            self.checks.fail(|| format!("9: rule {rule}: {name} gives up half way what was being rewound"));
         }
     }
 

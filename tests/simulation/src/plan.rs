@@ -1,7 +1,7 @@
 //! What happens in one world: settings, faults and operators' wishes, all drawn from the seed.
 
 use fastrand::Rng;
-use regent_core::model::{FenceMode, Scalar, Settings, SynchronousMode, Tags};
+use regent_core::model::{FenceMode, Moment, Scalar, Settings, SynchronousMode, Tags};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -156,6 +156,9 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
+/// When a world begins.
+pub const START: u64 = 1_000;
+
 /// The cluster has come up by then.
 const CALM: u64 = 15_000;
 
@@ -189,6 +192,11 @@ impl Plan {
     /// When the last fault is over.
     pub fn healed_at(&self) -> u64 {
         self.faults.iter().map(|fault| fault.at + fault.lasts).max().unwrap_or(0).max(CALM)
+    }
+
+    /// The same as a moment of the world.
+    pub fn healed(&self) -> Moment {
+        Moment(START + self.healed_at())
     }
 
     /// Members' names.

@@ -4,7 +4,7 @@ use crate::check::Checks;
 use crate::clock::Clock;
 use crate::daemon::{Daemon, News};
 use crate::mutant::Mutant;
-use crate::plan::Plan;
+use crate::plan::{Plan, START};
 use crate::server::Server;
 use crate::statistics::Statistics;
 use crate::store::{Dynamic, Input, Store};
@@ -180,7 +180,7 @@ impl World {
         let clock = |fast: &i64| Clock { fast: *fast, ..Clock::default() };
         let nodes = plan.clocks.iter().map(|fast| Node { clock: clock(fast), ..Node::new() }).collect();
         let mut world = World {
-            now: Moment(1_000),
+            now: Moment(START),
             rng: Rng::with_seed(plan.seed ^ 0x9e37_79b9_7f4a_7c15),
             recoveries: Rng::with_seed(plan.seed ^ 0xc2b2_ae3d_27d4_eb4f),
             nodes,
@@ -280,7 +280,7 @@ impl World {
     pub fn tell(&mut self, who: &str, what: impl FnOnce() -> String) {
         let now = self.now.0;
         if let Some(story) = &mut self.story {
-            story.push(format!("{:>9.3} {who:>6}: {}", (now - 1_000) as f64 / 1000.0, what()));
+            story.push(format!("{:>9.3} {who:>6}: {}", (now - START) as f64 / 1000.0, what()));
         }
     }
 
