@@ -291,7 +291,7 @@ impl World {
     pub fn judge(&mut self, node: usize, daemon: &Daemon, verdict: &Verdict) {
         let task = match &verdict.action {
             Action::Begin(task) | Action::Preempt(task) => task,
-            Action::CancelTask => return self.judge_cancel(node, verdict.rule),
+            Action::CancelTask if !daemon.view.requests.shutdown => return self.judge_cancel(node, verdict.rule),
             _ => return,
         };
         let (view, rule) = (&daemon.view, verdict.rule);
@@ -341,7 +341,8 @@ impl World {
         }
     }
 
-    /// Half of a rewind leaves nothing that a server could run on, and the other cluster does not lose any lock.
+    /// Half of a rewind leaves nothing that a server could run on, and the other cluster does not lose any lock. A daemon
+    /// that was told to end does it again when it comes back.
     fn judge_cancel(&mut self, node: usize, rule: u16) {
         let writes = self.nodes[node].pending.as_ref().filter(|pending| pending.half_way);
         if writes.is_some_and(|pending| matches!(&pending.task, Task::Rewind(source) if source.is_remote())) {
