@@ -3,7 +3,7 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 31] = [
+const FOUND: [(u64, &str); 32] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
@@ -41,6 +41,10 @@ const FOUND: [(u64, &str); 31] = [
     (500_993_238, "7: synchronous mode went off and on around a promotion, and the key named who was not waited for"),
     (9_030, "6: a diverged member of a standby cluster that nothing could mend was stopped again and again"),
     (52_480, "6: the history key told of a time before a demotion, and kept everybody from leading"),
+    (
+        800_091_291,
+        "6: a member of a standby cluster stood back for one on a timeline of before, which was too far behind",
+    ),
     (700_031_631, "9: a rewind to the other cluster was given up half way when this one was promoted"),
     (700_058_731, "6: others stood back for a member with more that the failsafe key barred from the race"),
     (700_102_189, "6: a standby leader that lacked log was not told where to get it"),

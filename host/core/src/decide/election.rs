@@ -60,15 +60,19 @@ pub(super) struct Entrant<'a> {
 
 impl Entrant<'_> {
     /// A later leader's history counts more than any position on an older timeline: what is written there beyond the
-    /// switch was never acknowledged, or is lost already. Where a timeline is not told, positions alone are compared.
+    /// switch was never acknowledged, or is lost already. Where a timeline is not told, positions alone are compared; and
+    /// in a standby cluster, where a later one may be of a time before it followed the remote side.
     pub fn order(&self, other: &MemberStatus) -> Ordering {
-        let timelines = self.timeline.zip(other.timeline).map_or(Ordering::Equal, |(mine, theirs)| mine.cmp(&theirs));
+        let told = self.timeline.zip(other.timeline).filter(|_| self.settings.standby_cluster.is_none());
+        let timelines = told.map_or(Ordering::Equal, |(mine, theirs)| mine.cmp(&theirs));
         timelines.then(self.position.cmp(&other.position))
     }
 }
 
 /// Compares this member with everybody who answered.
 pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound, check_lag: bool) -> Standing {
+    // What a standby cluster lacks it gets from the remote side, whoever leads it.
+    let check_lag = check_lag && me.settings.standby_cluster.is_none();
     if check_lag && let Some(optime) = cluster.status.optime {
         let lag = me.position.behind(optime);
         if lag > me.settings.maximum_lag_on_failover {

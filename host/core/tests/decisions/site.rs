@@ -286,7 +286,17 @@ fn the_lock_of_a_lost_standby_leader_is_raced_for() {
         timestamp: None,
         new_leader: None,
     }];
-    assert_eq!(expect(&view, memory, 960), Action::Store(StoreCall::Acquire));
+    // So is whatever this member lacks; and a later timeline may be of a time before there was a remote side (seeds
+    // 800091291 and 800105787).
+    let mut behind = view.clone();
+    let (cluster, _) = behind.store.snapshot.as_mut().expect("every view has one");
+    Arc::make_mut(cluster).status.optime = Some(Lsn(90_000_000));
+    let abandoned =
+        MemberStatus { in_recovery: true, position: Lsn(90), timeline: Some(Timeline(8)), ..MemberStatus::default() };
+    behind.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".to_owned(), Some(abandoned))].into() });
+    for view in [&view, &behind] {
+        assert_eq!(expect(view, memory.clone(), 960), Action::Store(StoreCall::Acquire));
+    }
 
     // While nobody leads, a server that was down is started as a standby of the remote side.
     stopped(&mut view, ControlState::ShutDownInRecovery);
