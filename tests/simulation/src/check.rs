@@ -221,11 +221,6 @@ impl World {
         self.whole_logs().any(|log| said.saturating_sub(log.end().0) <= self.store.dynamic.lag)
     }
 
-    /// And is on this timeline or a later one.
-    pub fn somebody_is_on(&self, timeline: Timeline) -> bool {
-        self.whole_logs().any(|log| log.timeline() >= timeline)
-    }
-
     fn whole_logs(&self) -> impl Iterator<Item = &Log> {
         let able = self.members().iter().zip(&self.plan.tags).filter(|(_, tags)| !tags.nofailover());
         let directories = able.filter_map(|(node, _)| node.server.directory.as_ref());

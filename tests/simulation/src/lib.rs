@@ -81,12 +81,10 @@ fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let unwilling = |tags: &&Tags| tags.nosync() || tags.nostream() || tags.replicatefrom().is_some();
     let alone = plan.tags.iter().filter(unwilling).count() + 1 >= plan.members;
     let forced = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::Failover(_)));
-    // Promoted before what was rewound to the other cluster was whole: nobody sends the rest any more. Or while it was
-    // being rewound: what the history key says of the time before is not taken back yet.
+    // Promoted before what was rewound to the other cluster was whole: nobody sends the rest any more.
     let lacking = (0..plan.members).any(|node| world.lacks_log(node));
     let spoilt = world.has_half_rewound() && !world.somebody_is_near();
-    let stale = plan.is_promoted_again_at_once() && !world.somebody_is_on(world.store.cluster.timeline());
-    let unready = lacking || spoilt || stale || !world.somebody_is_whole();
+    let unready = lacking || spoilt || !world.somebody_is_whole();
     let promoted = plan.settings.standby_cluster.is_some() && unready;
     (settings.synchronous_mode_strict && (!mends || alone || world.has_twins() || world.has_half_rewound()))
         || wiped && promised

@@ -159,9 +159,6 @@ pub struct Plan {
 /// When a world begins.
 pub const START: u64 = 1_000;
 
-/// So many milliseconds after a demotion the members are rewound, and have told of it.
-const REWINDS: u64 = 5_000;
-
 /// The cluster has come up by then.
 const CALM: u64 = 15_000;
 
@@ -200,15 +197,6 @@ impl Plan {
     /// The same as a moment of the world.
     pub fn healed(&self) -> Moment {
         Moment(START + self.healed_at())
-    }
-
-    /// Operators demote the cluster and promote it again while it is still being rewound, as far as anybody can tell.
-    pub fn is_promoted_again_at_once(&self) -> bool {
-        let at = |wanted: bool| {
-            let changes = self.faults.iter().filter(move |fault| fault.kind == Kind::Configure(Change::Site(wanted)));
-            changes.map(|fault| fault.at)
-        };
-        at(true).any(|demoted| at(false).any(|promoted| (demoted..demoted + REWINDS).contains(&promoted)))
     }
 
     /// Members' names.

@@ -71,8 +71,6 @@ impl Entrant<'_> {
 
 /// Compares this member with everybody who answered.
 pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound, check_lag: bool) -> Standing {
-    // What a standby cluster lacks it gets from the remote side, whoever leads it.
-    let check_lag = check_lag && me.settings.standby_cluster.is_none();
     if check_lag && let Some(optime) = cluster.status.optime {
         let lag = me.position.behind(optime);
         if lag > me.settings.maximum_lag_on_failover {

@@ -5,7 +5,7 @@
 use super::case::{Case, Decision};
 use super::leader::leads;
 use super::{Action, Divergence, Reason, Rule};
-use crate::model::{Source, StopMode, Task};
+use crate::model::{Source, StopMode, StoreCall, Task};
 use std::time::Duration;
 
 /// So long after its history was compared with the remote side's, that of a standby which still does not stream is
@@ -19,7 +19,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 803,
         situation: "standby site",
-        sentence: "A primary whose cluster is to follow another is stopped, and comes back as a standby; the lock is kept.",
+        sentence: "A primary whose cluster is to follow another takes its history key back, is stopped, and comes back as a \
+                   standby; the lock is kept.",
         apply: demote,
     },
     Rule {
@@ -65,6 +66,10 @@ fn demote(case: &mut Case<'_>) -> Decision {
     }
     if !case.holds_lease() && !unlocked {
         return None;
+    }
+    // It tells of a history that the cluster is about to leave. With it, nobody might be fit to lead after a promotion.
+    if case.holds_lease() && case.fresh_cluster().is_some_and(|cluster| !cluster.history.rows.is_empty()) {
+        return case.call_or_wait(StoreCall::WriteHistory { rows: Vec::new() }, Reason::ClusterDemoted);
     }
     case.memory.comes_back = true;
     Some((Action::Begin(Task::Stop { mode: StopMode::Fast, checkpoint_first: true }), Reason::ClusterDemoted))

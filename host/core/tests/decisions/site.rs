@@ -34,6 +34,12 @@ fn in_standby_cluster(leader: Option<&str>) -> View {
     view
 }
 
+/// This timeline ended there.
+fn history_row(timeline: u32) -> HistoryRow {
+    let reason = String::new();
+    HistoryRow { timeline: Timeline(timeline), switch_lsn: Lsn(80), reason, timestamp: None, new_leader: None }
+}
+
 /// A standby leader that follows the remote side.
 fn leading() -> Memory {
     Memory {
@@ -118,6 +124,14 @@ fn a_cluster_is_demoted_when_the_section_comes() {
     let mut view = in_standby_cluster(Some("a"));
     view.server = crate::view(Some("a")).server;
     let mut memory = primary_memory();
+    // What was told of its own history is taken back first.
+    let told = |view: &mut View, rows: &[HistoryRow]| {
+        let (cluster, _) = view.store.snapshot.as_mut().expect("every view has one");
+        Arc::make_mut(cluster).history.rows = rows.to_vec();
+    };
+    told(&mut view, &[history_row(1)]);
+    assert_eq!(expect(&view, primary_memory(), 803), Action::Store(StoreCall::WriteHistory { rows: Vec::new() }));
+    told(&mut view, &[]);
     let verdict = decide(&view, &mut memory);
     assert!(verdict.rule == 803 && is_stop(&verdict.action, StopMode::Fast), "{verdict:?}");
     assert!(memory.comes_back, "also if maintenance begins meanwhile");
@@ -248,14 +262,7 @@ fn a_standby_leader_takes_back_what_was_told_of_another_history() {
         let (cluster, _) = view.store.snapshot.as_mut().expect("every view has one");
         change(Arc::make_mut(cluster));
     };
-    let row = HistoryRow {
-        timeline: Timeline(1),
-        switch_lsn: Lsn(80),
-        reason: String::new(),
-        timestamp: None,
-        new_leader: None,
-    };
-    told(&mut view, &|cluster| cluster.history.rows = vec![row.clone()]);
+    told(&mut view, &|cluster| cluster.history.rows = vec![history_row(1)]);
     assert_eq!(expect(&view, leading(), 855), Action::Store(StoreCall::WriteHistory { rows: Vec::new() }));
     told(&mut view, &|cluster| cluster.history.rows.clear());
     let version = Version("7".into());
@@ -279,22 +286,13 @@ fn the_lock_of_a_lost_standby_leader_is_raced_for() {
     let settings = Settings { check_timeline: true, ..(*view.settings).clone() };
     view.settings = Arc::new(settings);
     let (cluster, _) = view.store.snapshot.as_mut().expect("every view has one");
-    Arc::make_mut(cluster).history.rows = vec![HistoryRow {
-        timeline: Timeline(7),
-        switch_lsn: Lsn(80),
-        reason: String::new(),
-        timestamp: None,
-        new_leader: None,
-    }];
-    // So is whatever this member lacks; and a later timeline may be of a time before there was a remote side (seeds
-    // 800091291 and 800105787).
-    let mut behind = view.clone();
-    let (cluster, _) = behind.store.snapshot.as_mut().expect("every view has one");
-    Arc::make_mut(cluster).status.optime = Some(Lsn(90_000_000));
+    Arc::make_mut(cluster).history.rows = vec![history_row(7)];
+    // A later one may be of a time before there was a remote side (seed 800091291).
     let abandoned =
         MemberStatus { in_recovery: true, position: Lsn(90), timeline: Some(Timeline(8)), ..MemberStatus::default() };
-    behind.probes = Some(ProbeRound { begun_at: NOW, answers: [("b".to_owned(), Some(abandoned))].into() });
-    for view in [&view, &behind] {
+    let round = ProbeRound { begun_at: NOW, answers: [("b".to_owned(), Some(abandoned))].into() };
+    let before = View { probes: Some(round), ..view.clone() };
+    for view in [&view, &before] {
         assert_eq!(expect(view, memory.clone(), 960), Action::Store(StoreCall::Acquire));
     }
 
