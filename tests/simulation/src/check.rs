@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::log::Log;
+use crate::plan::{Fault, Kind};
 use crate::server::{Directory, Phase, Waiting};
 use crate::world::{Node, World};
 use regent_core::decide::{Action, Divergence, Verdict};
@@ -252,9 +253,12 @@ impl World {
         }
     }
 
-    /// Who is promoted without being named lacks no more than the setting allows of what the last leader published.
+    /// Who is promoted without being named lacks no more than the setting allows of what the last leader published. In a
+    /// standby cluster a member that a hand-over brought to lead may be promoted long after that.
     fn check_lag(&mut self, node: usize) {
-        let asked = self.store.cluster.failover.is_some() || self.checks.forced || self.checks.meddled;
+        let hands_over = |fault: &Fault| matches!(fault.kind, Kind::Switchover(..) | Kind::Failover(_));
+        let before = self.plan.settings.standby_cluster.is_some() && self.plan.faults.iter().any(hands_over);
+        let asked = before || self.store.cluster.failover.is_some() || self.checks.forced || self.checks.meddled;
         let end = self.nodes[node].server.log().map(Log::end).unwrap_or_default();
         let lag = self.store.cluster.status.optime.unwrap_or_default().0.saturating_sub(end.0);
         if !asked && lag > self.checks.lag {
