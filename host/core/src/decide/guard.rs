@@ -59,7 +59,9 @@ pub fn guard_order(view: &View, memory: &Memory) -> GuardOrder {
     let others = cluster.members.iter().any(|member| member.name != view.me() && !member.tags.nofailover());
     // Who is away may come back, and lead, while this daemon hangs.
     let lately = |at: Moment| view.now.since(at) < AWAY_AT_MOST;
-    let heir = others || memory.heir_seen.is_some_and(lately) || (lately(view.started_at) && has_traces(view, cluster));
+    // Its promotion begins a later timeline, which is a trace as soon as the server can tell of it.
+    let traces = promoting || has_traces(view, cluster);
+    let heir = others || memory.heir_seen.is_some_and(lately) || (lately(view.started_at) && traces);
     if !heir {
         return GuardOrder::StandDown;
     }

@@ -59,7 +59,8 @@ pub(super) const RULES: &[Rule] = &[
         number: 930,
         situation: "leaderless",
         sentence: "The member that an operator named takes the lock, unless its daemon was started less than a ttl ago and \
-                   a member that the failsafe key names was not heard to follow.",
+                   a member that the failsafe key names was not heard to follow, or that key does not name it and it is \
+                   no forced failover.",
         apply: named,
     },
     Rule {
@@ -196,7 +197,9 @@ fn named(case: &mut Case<'_>) -> Decision {
     }
     let request = case.cluster()?.failover.as_ref()?;
     let named = request.candidate.as_deref() == Some(case.me());
-    if !named || !may_lead_uncompared(case, request) || super::failsafe::may_owe_a_word(case) {
+    // Without the store the leader goes on by the word of those whom the failsafe key names alone.
+    let barred = request.leader.is_some() && is_barred(&case.view.settings, case.cluster()?, case.me());
+    if !named || barred || !may_lead_uncompared(case, request) || super::failsafe::may_owe_a_word(case) {
         return None;
     }
     acquire(case, Reason::NamedByOperator)

@@ -120,6 +120,23 @@ fn what_the_members_kept_is_taken_anew_and_gives_way() {
     assert!(is_stop(&expect(&other, memory, 110), StopMode::Immediate));
 }
 
+/// HA-49: a leader that goes on without the store asks those whom the failsafe key names, and nobody else: a switchover's
+/// candidate that is not among them must not take the lock (seed 1000672011). For a failover an operator answers.
+#[test]
+fn a_candidate_that_the_failsafe_key_bars_does_not_take_the_lock() {
+    let rule = |names: &[&str], leader: Option<&str>| {
+        let mut named = in_failsafe_mode(None, Some(names));
+        named.started_at = Moment(0);
+        let (cluster, _) = named.store.snapshot.as_mut().expect("every view has one");
+        let version = Version("1".into());
+        let (leader, candidate) = (leader.map(str::to_owned), Some("a".to_owned()));
+        Arc::make_mut(cluster).failover = Some(FailoverRequest { leader, candidate, scheduled_at: None, version });
+        decide(&named, &mut standby_memory()).rule
+    };
+    assert_eq!((rule(&["b", "c"], Some("b")), rule(&["a", "b"], Some("b"))), (936, 930));
+    assert_eq!(rule(&["b", "c"], None), 930);
+}
+
 #[test]
 fn a_lock_that_only_the_members_keep_promotes_nobody() {
     let mut standby = in_failsafe_mode(Some("a"), Some(&["a", "b", "c"]));

@@ -417,6 +417,11 @@ fn the_guard_is_armed_for_who_can_write_and_has_somebody_to_give_way_to() {
     assert_eq!(guard_order(&alone, &primary_memory()), GuardOrder::StandDown, "there never was anybody else");
     let remembered = Memory { heir_seen: Some(NOW), ..primary_memory() };
     assert_eq!(guard_order(&alone, &remembered), expected, "who is away may come back");
+    // A later timeline is a trace, before the server can tell of it as well (seed 1000615439).
+    let mut promoted = alone.clone();
+    let task = Task::Promote;
+    promoted.running = Some(RunningTask { task, since: NOW, escalated: None, cancelled: false });
+    assert_eq!(guard_order(&promoted, &primary_memory()), expected, "whoever led before may come back");
     let mut left = alone.clone();
     cluster.status.retain_slots.push("b".into());
     left.store.snapshot = Some((Arc::new(cluster), at));
