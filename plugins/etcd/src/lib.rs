@@ -7,9 +7,9 @@
 //! **Reading.** Every `load` asks the quorum, or a member that was cut off would go on telling of the past.
 //!
 //! **The lock** is a key with a ttl. Each renewal writes it again, only over our own name in the version that was seen; it
-//! is taken only where it is absent, and given back only in such a version. What goes with it is written by requests of its own: the
-//! API has no transactions. On renewal and acquisition after the lock, over the version that was known, so that
-//! whoever lost the lock in between overwrites nothing; on release before it.
+//! is taken only where it is absent, and given back only in such a version. What goes with it is written by requests of
+//! its own: the API has no transactions. On renewal and acquisition after the lock, over the version that was known, so
+//! that whoever lost the lock in between overwrites nothing; on release before it.
 //!
 //! **Late requests.** A request that went unanswered may be applied when its server wakes up. None can give away or
 //! prolong another's lock, as all of them name what they expect. One that takes the lock may take it for a member that

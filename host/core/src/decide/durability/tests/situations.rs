@@ -237,13 +237,19 @@ fn configuration_waits_until_it_is_known_whom_commits_wait_for() {
     assert_eq!(memory.durability.names.as_deref(), Some("b"), "the names that were found stay");
 }
 
-/// SYNC-06: seed 500993238 switched the mode on again before the new primary had removed the key.
-#[test]
-fn a_key_left_over_goes_before_a_promotion() {
-    let mut world = view(settings(), Some("a"), key("b", &["a", "c"], 1));
+/// This member has the lock, and its server is a standby yet.
+fn about_to_be_promoted(settings: Settings, key: SyncView) -> View {
+    let mut world = view(settings, Some("a"), key);
     world.server.status = Some(PostmasterStatus::Standby);
     world.server.recovery_signal = true;
     world.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    world
+}
+
+/// SYNC-06: seed 500993238 switched the mode on again before the new primary had removed the key.
+#[test]
+fn a_key_left_over_goes_before_a_promotion() {
+    let mut world = about_to_be_promoted(settings(), key("b", &["a", "c"], 1));
     let removed = Action::Store(StoreCall::DeleteSync { version: Version("7".into()) });
     assert_eq!(expect(&world, following(), 823), removed);
     world.store.in_flight = Some(StoreCallKind::Write);
@@ -256,10 +262,7 @@ fn a_key_left_over_goes_before_a_promotion() {
 #[test]
 fn a_promotion_waits_for_the_key() {
     // SYNC-06
-    let mut world = view(on(), Some("a"), key("b", &["a", "c"], 0));
-    world.server.status = Some(PostmasterStatus::Standby);
-    world.server.recovery_signal = true;
-    world.server.monitoring = Observed::Seen { value: monitoring(false), at: NOW };
+    let mut world = about_to_be_promoted(on(), key("b", &["a", "c"], 0));
     let raced = |key: SyncView| Memory {
         durability: Durability { raced_by: Some(key), key: KeyWrites::Settled, ..Durability::default() },
         ..following()
