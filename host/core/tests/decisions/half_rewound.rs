@@ -145,6 +145,19 @@ fn what_can_not_be_rewound_again_is_made_anew_only_where_a_setting_says_so() {
     // Without a leader to copy from nothing is removed.
     let alone = with(&mixed(None), |settings| settings.remove_data_directory_on_rewind_failure = true);
     assert!(matches!(expect(&alone, memory(), 515), Action::Wait { .. }));
+
+    // In a standby cluster a running leader can be copied as well, and only then.
+    let host = Some("east".to_owned());
+    let site = StandbyCluster { host, port: Some("5432".into()), ..StandbyCluster::default() };
+    let in_site = |leader: Option<&str>| {
+        with(&mixed(leader), |settings| {
+            settings.standby_cluster = Some(site.clone());
+            settings.use_pg_rewind = false;
+            settings.remove_data_directory_on_rewind_failure = true;
+        })
+    };
+    assert_eq!(expect(&in_site(Some("b")), memory(), 514), Action::Begin(Task::Wipe));
+    assert!(matches!(expect(&in_site(None), memory(), 515), Action::Wait { .. }));
 }
 
 #[test]
