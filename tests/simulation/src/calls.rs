@@ -5,6 +5,7 @@
 //! compare the revision that they were meant for.
 
 use crate::daemon::{Daemon, News};
+use crate::server::Phase;
 use crate::store::{Answer, Input};
 use crate::world::{Event, World};
 use regent_core::model::{Moment, StoreCall};
@@ -104,7 +105,9 @@ impl World {
         let name = self.names[node].clone();
         let (answer, news) = self.store.apply(self.now, &name, call, input);
         if matches!(answer, Answer::Held(..)) {
-            self.checks.lock_held(node, self.now, self.store.lock.as_ref().map_or(self.now, |lock| lock.expires));
+            let expires = self.store.lock.as_ref().map_or(self.now, |lock| lock.expires);
+            let leads_site = self.store.dynamic.site && self.nodes[node].server.phase == Phase::Standby;
+            self.checks.lock_held(node, expires, leads_site);
             if *call == StoreCall::Acquire {
                 self.check_taken(node);
                 self.tell("store", || format!("{name} has the lock"));

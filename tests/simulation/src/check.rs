@@ -36,6 +36,8 @@ pub struct Checks {
     pub forced: bool,
     /// An operator removed the lock, or took the cluster into maintenance: several primaries are his.
     pub meddled: bool,
+    /// The cluster was to follow another one, and since then nobody led it there.
+    unfollowed: bool,
     /// Whether the mode was changed: then a commit is promised from the moment on that the sync key is its leader's.
     changed: bool,
     /// The most that was allowed.
@@ -59,6 +61,7 @@ impl Checks {
             promotions: 0,
             forced: false,
             meddled: false,
+            unfollowed: false,
             changed: false,
             lag,
             newest_writer: 0,
@@ -94,6 +97,7 @@ impl Checks {
 
     /// The cluster follows another one: what was written here is given up.
     pub fn follow(&mut self) {
+        self.unfollowed = true;
         self.commits.clear();
         self.last = None;
         self.newest_timeline = Timeline(0);
@@ -113,9 +117,10 @@ impl Checks {
         self.promotions
     }
 
-    /// The store gave this node the lock until then.
-    pub fn lock_held(&mut self, node: usize, _now: Moment, expires: Moment) {
+    /// The store gave this node the lock until then; or a standby cluster its leader.
+    pub fn lock_held(&mut self, node: usize, expires: Moment, leads_site: bool) {
         self.leases.insert(node, expires);
+        self.unfollowed &= !leads_site;
     }
 
     /// The members let this leader go on until then.
@@ -219,14 +224,27 @@ impl World {
     /// And lacks no more than is allowed of what the last leader said.
     pub fn somebody_is_near(&self) -> bool {
         let said = self.store.cluster.status.optime.unwrap_or_default().0;
-        self.whole_logs().any(|log| said.saturating_sub(log.end().0) <= self.store.dynamic.lag)
+        self.whole_logs().any(|(_, log)| said.saturating_sub(log.end().0) <= self.store.dynamic.lag)
     }
 
-    fn whole_logs(&self) -> impl Iterator<Item = &Log> {
-        let able = self.members().iter().zip(&self.plan.tags).filter(|(_, tags)| !tags.nofailover());
-        let directories = able.filter_map(|(node, _)| node.server.directory.as_ref());
-        let whole = |directory: &&Directory| directory.half_rewound.is_none() && !directory.lacks_log;
-        directories.filter(whole).map(|directory| &directory.log)
+    /// And may race, for the failsafe key names it or there is none.
+    pub fn somebody_is_named(&self) -> bool {
+        let key = self.store.cluster.failsafe.as_ref().filter(|key| self.store.dynamic.failsafe && !key.is_empty());
+        self.whole_logs().any(|(place, _)| key.is_none_or(|key| key.contains_key(&self.names[place])))
+    }
+
+    /// And is on the timeline that the history key tells of. Nobody need be where a cluster was told to follow another, its
+    /// members went over, and all that before anybody led them there, who would have taken the key back.
+    pub fn somebody_is_of_the_timeline(&self) -> bool {
+        let told = self.store.cluster.timeline();
+        !self.checks.unfollowed || self.whole_logs().any(|(_, log)| log.timeline() >= told)
+    }
+
+    fn whole_logs(&self) -> impl Iterator<Item = (usize, &Log)> {
+        let able = self.members().iter().enumerate().filter(|(place, _)| !self.plan.tags[*place].nofailover());
+        let directories = able.filter_map(|(place, node)| Some((place, node.server.directory.as_ref()?)));
+        let whole = |directory: &Directory| directory.half_rewound.is_none() && !directory.lacks_log;
+        directories.filter(move |(_, directory)| whole(directory)).map(|(place, directory)| (place, &directory.log))
     }
 
     /// A server became primary by itself: invariant 2, and the third's first half.

@@ -86,9 +86,12 @@ fn may_stay_silent(plan: &Plan, world: &World) -> bool {
     let spoilt = world.has_half_rewound() && !world.somebody_is_near();
     let unready = lacking || spoilt || !world.somebody_is_whole();
     let promoted = plan.settings.standby_cluster.is_some() && unready;
+    let gone = settings.check_timeline && !world.somebody_is_of_the_timeline();
     (settings.synchronous_mode_strict && (!mends || alone || world.has_twins() || world.has_half_rewound()))
         || wiped && promised
         || promoted
+        || gone
+        || wiped && !world.somebody_is_named()
         || (wiped || forced) && !world.somebody_has_the_last_commit()
 }
 
@@ -98,7 +101,8 @@ fn may_stay_behind(plan: &Plan, world: &World) -> bool {
     let left = world.checks.promotions > 0 || plan.faults.iter().any(|fault| fault.kind == Kind::RemoteFailsOver);
     let wiped = plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LoseDisk(_) | Kind::Reinitialize(_)));
     let lost = wiped || world.has_half_rewound();
-    left && !plan.settings.use_pg_rewind || lost && !world.somebody_is_near() || !world.somebody_is_whole()
+    let unable = lost && !world.somebody_is_near() || wiped && !world.somebody_is_named() || !world.somebody_is_whole();
+    left && !plan.settings.use_pg_rewind || unable
 }
 
 /// Milliseconds after which a cluster without faults serves again: a lease has to end, the store to be read, a race to

@@ -3,7 +3,7 @@
 use regent_simulation::{Mutant, Plan, run, shrink};
 
 /// Seeds that found something once, and what it was. Worlds are drawn otherwise now than when the older ones were found.
-const FOUND: [(u64, &str); 34] = [
+const FOUND: [(u64, &str); 36] = [
     (1_000_421, "6: others stood back for the member that gave the lock up, for it had the higher priority"),
     (30_001_828, "6: a member that was to replicate from itself never became synchronous"),
     (30_002_431, "1: a machine that was suspended with its clock wrote the sync key over its successor's"),
@@ -40,6 +40,8 @@ const FOUND: [(u64, &str); 34] = [
     (500_984_147, "6: the same after a hand-over that nobody had everything of"),
     (500_993_238, "7: synchronous mode went off and on around a promotion, and the key named who was not waited for"),
     (1_000_615_439, "3: no guard stood beside a server whose daemon died in the moment of its promotion"),
+    (1_000_746_407, "6: others stood back for a member on an abandoned timeline that was too far behind to lead"),
+    (1_200_250_366, "6: a former primary led after maintenance, and those who were further on never joined it"),
     (1_000_672_011, "3: a named member that the failsafe key bars took the lock while its leader went on"),
     (9_030, "6: a diverged member of a standby cluster that nothing could mend was stopped again and again"),
     (52_480, "6: the history key told of a time before a demotion, and kept everybody from leading"),

@@ -67,15 +67,23 @@ impl Entrant<'_> {
         let timelines = told.map_or(Ordering::Equal, |(mine, theirs)| mine.cmp(&theirs));
         timelines.then(self.position.cmp(&other.position))
     }
+
+    /// Its timeline is the one that the history key tells of, or a later one. A member that lacks too much to lead and is
+    /// on a later one itself was left there when the cluster was demoted to follow another.
+    fn is_of(&self, cluster: &ClusterView) -> bool {
+        cluster.timeline() > Timeline(0) && self.timeline >= Some(cluster.timeline())
+    }
 }
 
 /// Compares this member with everybody who answered.
 pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound, check_lag: bool) -> Standing {
-    if check_lag && let Some(optime) = cluster.status.optime {
-        let lag = me.position.behind(optime);
-        if lag > me.settings.maximum_lag_on_failover {
-            return Standing::TooFarBehind { lag };
-        }
+    // How much too far behind the last leader such a position is.
+    let excess = |position: Lsn| {
+        let lag = position.behind(cluster.status.optime.filter(|_| check_lag)?);
+        (lag > me.settings.maximum_lag_on_failover).then_some(lag)
+    };
+    if let Some(lag) = excess(me.position) {
+        return Standing::TooFarBehind { lag };
     }
     if judges_timelines(me.settings) && me.timeline.is_none_or(|timeline| timeline < cluster.timeline()) {
         return Standing::OldTimeline;
@@ -92,6 +100,7 @@ pub(super) fn stand(me: &Entrant<'_>, cluster: &ClusterView, round: &ProbeRound,
             found @ Standing::PrimaryAlive(_) => return found,
             // Who does not race holds nobody up.
             _ if is_barred(me.settings, cluster, name) => {}
+            Standing::Ahead(_) if sync.is_none() && me.is_of(cluster) && excess(status.position).is_some() => {}
             Standing::Preferred { .. } | Standing::NamedFirst(_) if gave_up == Some(name.as_str()) => {}
             // What the former leader has beyond its standbys it never acknowledged, and who is not synchronous never
             // has more that counts.

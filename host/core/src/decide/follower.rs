@@ -25,7 +25,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         number: 1015,
         situation: "follower",
-        sentence: "A running standby that does not stream although the leader is on a newer timeline has its history compared.",
+        sentence: "A running standby that does not stream although the leader is on a newer timeline has its history compared; \
+                   except in maintenance, also if that is on an older one.",
         apply: compare,
     },
     Rule {
@@ -97,7 +98,9 @@ fn compare(case: &mut Case<'_>) -> Decision {
     }
     let control = case.view.server.control.value()?;
     let newer = leader.timeline.is_some_and(|timeline| timeline > control.checkpoint_timeline);
-    if !newer && case.memory.divergence != Divergence::MustCheck {
+    // A primary of before may have taken the lock in maintenance (PAUSE-03), which goes on to lead if an operator lets it.
+    let older = !case.paused() && leader.timeline.is_some_and(|timeline| monitoring.timeline > Some(timeline));
+    if !newer && !older && case.memory.divergence != Divergence::MustCheck {
         return None;
     }
     let reason = Reason::HistoriesToCompare { leader: leader.name.clone() };

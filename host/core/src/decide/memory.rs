@@ -489,7 +489,10 @@ impl Memory {
                 self.role = if view.server.recovery_signal { Role::Replica } else { Role::Demoted };
                 self.divergence = Divergence::MustCheck;
             }
-            DataDirectory::Initialized if self.role != Role::Primary && self.divergence == Divergence::Unknown => {
+            // A primary that crashed with the lock is started in place.
+            DataDirectory::Initialized
+                if self.divergence == Divergence::Unknown && (self.role != Role::Primary || view.lease.is_none()) =>
+            {
                 self.divergence = Divergence::MustCheck;
             }
             _ => {}

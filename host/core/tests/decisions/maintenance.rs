@@ -1,7 +1,9 @@
 //! PAUSE: in maintenance the operator has the server, and the daemon only keeps the store true.
 
-use crate::situation::{POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view};
-use crate::testing::{NOW, settings};
+use crate::situation::{
+    POSTMASTER, control, expect, is_stop, primary_memory, standby_memory, stopped, view, with_cluster,
+};
+use crate::testing::{NOW, monitoring, settings};
 use regent_core::decide::{Action, Divergence, Memory, decide, guard_order};
 use regent_core::model::*;
 use std::sync::Arc;
@@ -48,6 +50,30 @@ fn a_running_primary_takes_a_free_lock_and_a_second_one_is_left_alone() {
     for rule in [decide(&second, &mut primary_memory()), decide(&second, &mut Memory::default())] {
         assert!(!matches!(rule.action, Action::Preempt(_) | Action::Begin(_)), "{:?}", rule.action);
     }
+}
+
+/// REW-02: that one may lead after maintenance, on an older timeline than what others have: those have their histories
+/// compared with its own, and the primary whose server crashed meanwhile does too (seed 1200250366).
+#[test]
+fn an_older_primary_that_leads_after_maintenance_is_joined() {
+    let compares = |view: &View, memory: Memory| {
+        matches!(decide(view, &mut memory.clone()).action, Action::Begin(Task::CompareHistories(_)))
+    };
+    let monitoring = Monitoring { timeline: Some(Timeline(2)), ..monitoring(false) };
+    let ahead = |mut view: View| {
+        view.server.monitoring = Observed::Seen { value: monitoring.clone(), at: NOW };
+        with_cluster(view, |cluster| cluster.members.iter_mut().for_each(|it| it.timeline = Some(Timeline(1))))
+    };
+    assert!(!compares(&ahead(paused(Some("b"))), standby_memory()));
+    assert!(compares(&ahead(view(Some("b"))), standby_memory()));
+
+    let mut crashed = paused(Some("b"));
+    stopped(&mut crashed, ControlState::ShutDown);
+    let mut memory = Memory { divergence: Divergence::Unknown, ..primary_memory() };
+    assert!(matches!(expect(&crashed, memory.clone(), 710), Action::Wait { .. }));
+    assert_eq!(decide(&crashed, &mut memory).rule, 710);
+    crashed.settings = Arc::new(settings());
+    assert!(compares(&crashed, memory));
 }
 
 /// PAUSE-04: whom an operator names leads, also in maintenance; a hand-over to anybody does not happen, and what was

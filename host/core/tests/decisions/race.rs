@@ -68,6 +68,25 @@ fn a_later_timeline_goes_before_a_farther_position() {
     assert!(wins(&race(view(None), &[("b", untold)])), "a peer that tells none is compared by position");
 }
 
+/// SB-03: a demotion to follow another cluster empties the history key and may leave a member behind, on its later timeline.
+/// If that one lacks too much to lead, nobody stands back for it (seed 1000746407); as long as the key tells of no
+/// timeline, or of a later one than this member's, it may be the others who left, and everybody waits.
+#[test]
+fn nobody_stands_back_for_a_later_timeline_that_was_left_and_is_too_far_behind() {
+    let beats = |known: bool, limit: u64| {
+        let left = with_cluster(view(None), |cluster| {
+            cluster.history = HistoryView { rows: Vec::new(), known };
+            cluster.status.optime = Some(Lsn(100));
+        });
+        let left = with_settings(left, |settings| settings.maximum_lag_on_failover = limit);
+        let other = MemberStatus { timeline: Some(Timeline(2)), ..status(90) };
+        wins(&race(left, &[("b", other)]))
+    };
+    assert!(beats(true, 9));
+    assert!(!beats(true, 10), "it is near enough to lead");
+    assert!(!beats(false, 9), "no history is known");
+}
+
 /// HA-10: a daemon that stood still finds answers from before another led and was lost again: they tell nothing.
 #[test]
 fn old_answers_win_no_race() {
