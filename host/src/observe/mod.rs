@@ -5,3 +5,4 @@
 pub mod failsafe;
 pub mod probe;
 pub mod server;
+mod timeline;

@@ -1,6 +1,7 @@
 //! Watches the local server: its process (pidfd), its pid file and control file (inotify), and its answers (one
 //! monitoring statement a second). What it sees goes to the loop as events.
 
+use super::timeline::LogTimeline;
 use crate::ports;
 use crate::postgres::{self, Connection, FileEvent, Purpose, Server, StatusWatch};
 use regent_core::model::{
@@ -283,6 +284,7 @@ impl Monitor {
         // Whose log was read to its end, and in which session that was seen.
         let mut read: Option<(Postmaster, u64)> = None;
         let mut doubt = FIRST_DOUBT;
+        let mut log = LogTimeline::default();
         loop {
             if self.server.has_changed().unwrap_or(false) {
                 server = self.server.borrow_and_update().clone();
@@ -305,6 +307,7 @@ impl Monitor {
                 Ok(mut value) => {
                     value.log_was_read &= !known || connection.sessions() == session;
                     read = value.log_was_read.then(|| (postmaster, connection.sessions()));
+                    log.complete(&server, postmaster, &mut value).await;
                     // An election may wait for the end of its log.
                     (pause, doubt) = match read {
                         Some(_) => (MONITORING_INTERVAL, FIRST_DOUBT),

@@ -39,6 +39,22 @@ async fn a_dead_leader_is_replaced_and_rejoins(dcs: Dcs) -> Result<()> {
     cluster.finish().await
 }
 
+/// HA-28: with check_timeline whoever stopped receiving knows what timeline its log is on, and leads; and again where the
+/// history key tells of a later one than the first.
+#[tokio::test]
+async fn with_check_timeline_dead_leaders_are_replaced() -> Result<()> {
+    let cluster = Cluster::builder("timeline").dynamic(json!({"check_timeline": true, "ttl": 20})).start().await?;
+    for _ in 0..2 {
+        let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+        leader.kill_node()?;
+        cluster.wait_leader_other_than(&leader.name, TTL + Duration::from_secs(25)).await?;
+        leader.start()?;
+    }
+    let leader = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    ensure!(cluster.state().await.timeline(&leader.name) == Some(3));
+    cluster.finish().await
+}
+
 /// The member's key is gone from the store, as this node reads it.
 async fn wait_until_unlisted(node: &Node, name: &str) -> Result<()> {
     wait::until("the dead member is no longer listed", TTL * 2, async || {

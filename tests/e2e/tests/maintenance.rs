@@ -1,7 +1,7 @@
 //! Maintenance: the daemons keep the store true and leave the servers to the operator.
 
-use anyhow::{Result, ensure};
-use regent_harness::{Cluster, Exit, Node};
+use anyhow::{Result, bail, ensure};
+use regent_harness::{Cluster, ClusterState, Exit, Node, wait};
 use serde_json::json;
 use std::time::Duration;
 
@@ -82,6 +82,52 @@ async fn restart_one_after_the_other(cluster: &Cluster, leader: &str) -> Result<
     }
     ensure!(cluster.wait_healthy(Duration::from_secs(90)).await?.name == leader);
     Ok(())
+}
+
+/// PAUSE-03, REW-02: a primary of before takes the lock in maintenance once its successor is gone, and leads on afterwards: a
+/// member that is further on than it is rewound to its older timeline, and so is the successor, which comes back.
+#[tokio::test]
+async fn an_older_primary_is_joined_after_maintenance() -> Result<()> {
+    let cluster = Cluster::builder("older").dynamic(json!({"ttl": 20})).start().await?;
+    let first = cluster.wait_healthy(Duration::from_secs(90)).await?;
+    first.sql("CREATE TABLE words (word text); INSERT INTO words VALUES ('common')").await?;
+    let others: Vec<&Node> = cluster.others(&first.name).collect();
+    let [second, third] = others[..] else { bail!("there are three") };
+    ensure!(cluster.regentctl(&["pause", "--wait"]).await?.status.success());
+
+    ensure!(first.sigterm_and_wait(SOON).await? == Exit::Code(0));
+    let nobody = |state: &ClusterState| state.leader().is_none();
+    cluster.wait_for("the lock to run out", SOON, nobody).await?;
+    let output = cluster.regentctl(&["failover", "older", "--candidate", &second.name, "--force"]).await?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(cluster.wait_leader(SOON).await?.name == second.name);
+    second.sql("INSERT INTO words VALUES ('given up')").await?;
+    wait_for_words(third, "common, given up").await?;
+
+    first.start()?;
+    let listed = |state: &ClusterState| state.member_state(&first.name) == Some("running");
+    cluster.wait_for("the older primary's daemon", SOON, listed).await?;
+    second.kill_postmaster()?;
+    let leads = |state: &ClusterState| state.leader() == Some(first.name.as_str());
+    cluster.wait_for("the older primary to lead", SOON, leads).await?;
+    first.sql("INSERT INTO words VALUES ('kept')").await?;
+    wait_for_words(third, "common, given up").await?;
+
+    ensure!(cluster.regentctl(&["resume", "--wait"]).await?.status.success());
+    ensure!(cluster.wait_healthy(Duration::from_secs(90)).await?.name == first.name);
+    for node in [second, third] {
+        wait_for_words(node, "common, kept").await?;
+    }
+    cluster.finish().await
+}
+
+async fn wait_for_words(node: &Node, expected: &str) -> Result<()> {
+    let sql = "SELECT string_agg(word, ', ' ORDER BY word) FROM words";
+    wait::until(&format!("{expected:?} on {}", node.name), SOON, async || match node.sql_value(sql).await {
+        Ok(words) if words == expected => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await
 }
 
 /// HA-52, CFG-40: a member whose pre_promote refuses gives the lock back, and another leads; before_stop runs before a
