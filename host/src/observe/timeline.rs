@@ -5,7 +5,7 @@ use crate::postgres::Server;
 use regent_core::model::{Lsn, Monitoring, Postmaster, Timeline};
 use std::time::Duration;
 
-/// A connection and one question, on this machine.
+/// For a connection on this machine, and again for the one question.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// What the log of one postmaster was last found to end with.

@@ -31,18 +31,15 @@ fn a_standby_that_is_too_far_behind_does_not_lead() {
     assert!(!wins(&race(behind(1_048_577), &[("b", status(90))])));
 }
 
+fn end_of_timeline_one() -> HistoryRow {
+    HistoryRow { timeline: Timeline(1), switch_lsn: Lsn(50), reason: String::new(), timestamp: None, new_leader: None }
+}
+
 /// HA-28: with check_timeline, only who is on the cluster's timeline leads.
 #[test]
 fn a_standby_on_an_old_timeline_does_not_lead() {
-    let row = |timeline| HistoryRow {
-        timeline: Timeline(timeline),
-        switch_lsn: Lsn(50),
-        reason: String::new(),
-        timestamp: None,
-        new_leader: None,
-    };
     let on_two = |check| {
-        let on_two = with_cluster(view(None), |cluster| cluster.history.rows = vec![row(1)]);
+        let on_two = with_cluster(view(None), |cluster| cluster.history.rows = vec![end_of_timeline_one()]);
         with_settings(on_two, |settings| settings.check_timeline = check)
     };
     assert!(wins(&race(on_two(false), &[])));
@@ -73,18 +70,19 @@ fn a_later_timeline_goes_before_a_farther_position() {
 /// timeline, or of a later one than this member's, it may be the others who left, and everybody waits.
 #[test]
 fn nobody_stands_back_for_a_later_timeline_that_was_left_and_is_too_far_behind() {
-    let beats = |known: bool, limit: u64| {
+    let beats = |known: bool, rows: &[HistoryRow], limit: u64| {
         let left = with_cluster(view(None), |cluster| {
-            cluster.history = HistoryView { rows: Vec::new(), known };
+            cluster.history = HistoryView { rows: rows.to_vec(), known };
             cluster.status.optime = Some(Lsn(100));
         });
         let left = with_settings(left, |settings| settings.maximum_lag_on_failover = limit);
         let other = MemberStatus { timeline: Some(Timeline(2)), ..status(90) };
         wins(&race(left, &[("b", other)]))
     };
-    assert!(beats(true, 9));
-    assert!(!beats(true, 10), "it is near enough to lead");
-    assert!(!beats(false, 9), "no history is known");
+    assert!(beats(true, &[], 9));
+    assert!(!beats(true, &[], 10), "it is near enough to lead");
+    assert!(!beats(false, &[], 9), "no history is known");
+    assert!(!beats(true, &[end_of_timeline_one()], 9), "the cluster is on the other's timeline");
 }
 
 /// HA-10: a daemon that stood still finds answers from before another led and was lost again: they tell nothing.
